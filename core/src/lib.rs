@@ -1,0 +1,14 @@
+//! The words of Tidings and every decision that delivery takes, as plain values and pure functions.
+//!
+//! Nothing here is async, opens a file or a socket, reads a clock or draws a random number: `now` and randomness come
+//! in as arguments. That is why the same code runs in production, in property tests and in `tidings simulate`.
+//!
+//! Reading order: [`id`] and [`time`] are the atoms, [`message`] is what a team sends and the life it goes through,
+//! [`attempt`] is one call to one provider.
+
+pub mod attempt;
+pub mod id;
+pub mod message;
+pub mod money;
+pub mod redact;
+pub mod time;
