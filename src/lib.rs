@@ -1,1 +1,8 @@
-//! x
+//! Tidings: a highly available SMS and notification platform.
+//!
+//! The journey of one message, module by module: `accept` makes it durable through [`store`]; `delivery` takes it, asks
+//! `core` where to go, submits it to a provider and settles the outcome; `receipts` bring what became of it.
+//! `docs/ARCHITECTURE.md` is the map.
+
+pub mod clock;
+pub mod store;

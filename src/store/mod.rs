@@ -1,0 +1,16 @@
+//! What is durable. The only folder that holds SQL.
+//!
+//! The ports ([`Messages`] here, one per concern) say what must be true after a call returns; every backend proves it by
+//! the same conformance suite. A call that returns `Ok` is on disk. A call that returns [`Error::Unavailable`] may have
+//! happened: each is idempotent, so that whoever asked may ask again.
+
+mod error;
+mod messages;
+
+pub use self::{
+    error::Error,
+    messages::{
+        Accepting, Cancelling, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,
+        ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
+    },
+};
