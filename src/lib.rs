@@ -5,5 +5,6 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod seal;
 pub mod store;
 pub mod telemetry;
