@@ -4,7 +4,9 @@
 //! `core` where to go, submits it to a provider and settles the outcome; `receipts` bring what became of it.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod seal;
 pub mod store;
 pub mod telemetry;

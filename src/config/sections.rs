@@ -1,0 +1,289 @@
+//! One struct per section of the configuration, with its defaults. What each setting means is explained in
+//! `docs/CONFIGURATION.md`, which lists the same names in the same order.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use tidings_core::redact::Secret;
+
+use super::{
+    reader::Reader,
+    setting::{Network, Setting},
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const DAY_S: u64 = 24 * 3_600;
+
+/// `[http]`: the main listener.
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// What providers and links call, without a slash at its end.
+    pub public_url: String,
+    pub shutdown_timeout: Duration,
+    pub drain_delay: Duration,
+    pub max_body_bytes: usize,
+    pub max_batch_bytes: usize,
+    pub trusted_proxies: Vec<Network>,
+    pub max_connections: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+}
+
+impl Http {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        let listen = from.get("http.listen", SocketAddr::from(([127, 0, 0, 1], 8080)));
+        Self {
+            listen,
+            public_url: from.get("http.public_url", HttpUrl(address_of(listen))).0,
+            shutdown_timeout: from.seconds("http.shutdown_timeout_s", 20, 0..=3_600),
+            drain_delay: from.millis("http.drain_delay_ms", 500, 0..=600_000),
+            max_body_bytes: from.within("http.max_body_bytes", MIB, KIB..=64 * MIB),
+            max_batch_bytes: from.within("http.max_batch_bytes", 16 * MIB, KIB..=256 * MIB),
+            trusted_proxies: from.get("http.trusted_proxies", Vec::new()),
+            max_connections: from.within("http.max_connections", 20_000, 1..=1_000_000),
+            header_timeout: from.seconds("http.header_timeout_s", 15, 1..=3_600),
+            body_timeout: from.seconds("http.body_timeout_s", 30, 1..=3_600),
+        }
+    }
+}
+
+/// How the listener is reached from this machine.
+fn address_of(listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() { format!("http://127.0.0.1:{}", listen.port()) } else { format!("http://{listen}") }
+}
+
+struct HttpUrl(String);
+
+impl Setting for HttpUrl {
+    const EXPECTED: &'static str = "an address that begins with http:// or https://";
+    fn from_value(value: &toml::Value) -> Option<Self> {
+        let text = value.as_str()?;
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+        let plain = !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['?', '#', ' ']);
+        plain.then(|| Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// `[metrics]`: a listener of its own, so that `/metrics` need not face the teams.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub listen: Option<SocketAddr>,
+}
+
+impl Metrics {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { listen: from.get("metrics.listen", None) }
+    }
+}
+
+/// `[database]`: without a URL, SQLite in `data_dir`.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub url: Option<Secret>,
+    pub max_connections: u32,
+}
+
+impl Database {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { url: from.secret("database.url"), max_connections: from.within("database.max_connections", 16, 2..=1_000) }
+    }
+}
+
+/// `[redis]`: without a URL, limits, claims and idempotency are kept in the process and the store.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    pub url: Option<Secret>,
+    pub key_prefix: String,
+}
+
+impl Redis {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { url: from.secret("redis.url"), key_prefix: from.get("redis.key_prefix", "tidings".to_owned()) }
+    }
+}
+
+/// `[kafka]`: without brokers, the store is the queue.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    pub brokers: Option<String>,
+    pub topic_prefix: String,
+    pub group: String,
+    pub partitions: u32,
+    /// 0 means: one replica per broker, three at most.
+    pub replication: u32,
+}
+
+impl Kafka {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self {
+            brokers: Some(from.get("kafka.brokers", String::new())).filter(|brokers| !brokers.is_empty()),
+            topic_prefix: from.get("kafka.topic_prefix", "tidings".to_owned()),
+            group: from.get("kafka.group", "tidings-workers".to_owned()),
+            partitions: from.within("kafka.partitions", 12, 1..=10_000),
+            replication: from.within("kafka.replication", 0, 0..=100),
+        }
+    }
+}
+
+/// `[queue]`: how much may wait before sends are refused.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub max_messages: u64,
+}
+
+impl Queue {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { max_messages: from.within("queue.max_messages", 10_000_000, 1..=10_000_000_000) }
+    }
+}
+
+/// `[webhooks]`.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    pub allow_private: bool,
+}
+
+impl Webhooks {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { allow_private: from.get("webhooks.allow_private", false) }
+    }
+}
+
+/// `[secrets]`: the keys that seal what is at rest, one a line; the first seals, all open.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    pub master_key: Option<Secret>,
+}
+
+impl Secrets {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { master_key: from.secret("secrets.master_key") }
+    }
+}
+
+/// `[bootstrap]`: what to make on a start where it does not exist yet.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    pub file: Option<PathBuf>,
+}
+
+impl Bootstrap {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { file: from.get("bootstrap.file", None) }
+    }
+}
+
+/// `[verifications]`: how often a code may be sent.
+#[derive(Clone, Debug)]
+pub struct Verifications {
+    pub resend: Duration,
+    pub per_number_hour: u32,
+    pub per_number_day: u32,
+    pub per_address_hour: u32,
+}
+
+impl Verifications {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self {
+            resend: from.seconds("verifications.resend_s", 60, 0..=3_600),
+            per_number_hour: from.get("verifications.per_number_hour", 5),
+            per_number_day: from.get("verifications.per_number_day", 10),
+            per_address_hour: from.get("verifications.per_address_hour", 20),
+        }
+    }
+}
+
+/// `[limits]`: per recipient, over all apps; 0 is off.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub per_recipient_hour: u32,
+    pub per_recipient_day: u32,
+}
+
+impl Limits {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { per_recipient_hour: from.get("limits.per_recipient_hour", 0), per_recipient_day: from.get("limits.per_recipient_day", 0) }
+    }
+}
+
+/// `[workers]`: how many messages a process has in hand at once, by lane: lanes share no permits.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    pub urgent: usize,
+    pub normal: usize,
+    pub bulk: usize,
+    pub lease: Duration,
+}
+
+impl Workers {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self {
+            urgent: from.within("workers.urgent", 1_024, 1..=100_000),
+            normal: from.within("workers.normal", 1_024, 1..=100_000),
+            bulk: from.within("workers.bulk", 512, 1..=100_000),
+            lease: from.seconds("workers.lease_s", 30, 5..=3_600),
+        }
+    }
+}
+
+/// `[auth]`: how long what was issued lives, and how long last known rights are believed.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub access_token: Duration,
+    pub refresh_token: Duration,
+    /// A node that reaches neither Redis nor the store keeps last known rights for so long.
+    pub max_stale: Duration,
+}
+
+impl Auth {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self {
+            access_token: from.seconds("auth.access_token_s", 900, 10..=DAY_S),
+            refresh_token: from.seconds("auth.refresh_token_s", 30 * DAY_S, 60..=365 * DAY_S),
+            max_stale: from.seconds("auth.max_stale_s", 900, 5..=DAY_S),
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Setting for LogFormat {
+    const EXPECTED: &'static str = "\"text\" or \"json\"";
+    fn from_value(value: &toml::Value) -> Option<Self> {
+        match value.as_str()? {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    /// Directives such as `info,tidings::delivery=debug`.
+    pub filter: String,
+}
+
+struct Directives(String);
+
+impl Setting for Directives {
+    const EXPECTED: &'static str = "filter directives such as info or info,tidings=debug";
+    fn from_value(value: &toml::Value) -> Option<Self> {
+        let text = value.as_str()?;
+        text.parse::<tracing_subscriber::EnvFilter>().ok().map(|_| Self(text.to_owned()))
+    }
+}
+
+impl Log {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        Self { format: from.get("log.format", LogFormat::Text), filter: from.get("log.filter", Directives("info".to_owned())).0 }
+    }
+}
