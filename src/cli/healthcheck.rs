@@ -22,7 +22,8 @@ impl Healthcheck {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<()> {
         let address = reachable(global.load()?.http.listen);
         let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().context("no HTTP client")?;
-        let answer = client.get(format!("http://{address}/readyz")).send().await.with_context(|| format!("nothing answers at {address}"))?;
+        let answer =
+            client.get(format!("http://{address}/readyz")).send().await.with_context(|| format!("nothing answers at {address}"))?;
         if !answer.status().is_success() {
             bail!("the instance at {address} is not ready: {}", answer.status());
         }

@@ -5,7 +5,8 @@ use super::*;
 fn load(toml: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, Faults> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), toml).unwrap();
-    let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> { pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect() };
+    let owned =
+        |pairs: &[(&str, &str)]| -> Vec<(String, String)> { pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect() };
     Config::load(Some(file.path()), owned(environment), owned(flags))
 }
 
@@ -26,7 +27,8 @@ fn nothing_needs_a_config_file() {
 #[test]
 fn environment_wins_over_file_and_flags_win_over_both() {
     let file = "[http]\nlisten = '127.0.0.1:1'\nmax_body_bytes = 2048\n[queue]\nmax_messages = 5\n";
-    let environment = [("TIDINGS__HTTP__LISTEN", "127.0.0.1:2"), ("TIDINGS__QUEUE__MAX_MESSAGES", "6"), ("TIDINGS_URL", "x"), ("PATH", "y")];
+    let environment =
+        [("TIDINGS__HTTP__LISTEN", "127.0.0.1:2"), ("TIDINGS__QUEUE__MAX_MESSAGES", "6"), ("TIDINGS_URL", "x"), ("PATH", "y")];
     let config = load(file, &environment, &[("http.listen", "127.0.0.1:3")]).unwrap();
     assert_eq!((config.http.listen.port(), config.queue.max_messages, config.http.max_body_bytes), (3, 6, 2048));
     assert_eq!(config.http.public_url, "http://127.0.0.1:3", "links follow the listener unless told otherwise");
