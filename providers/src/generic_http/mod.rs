@@ -1,0 +1,1 @@
+//! Kind `http`: any vendor with a plain HTTP API, described by settings alone.
