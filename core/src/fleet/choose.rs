@@ -1,0 +1,151 @@
+//! Choosing: who may be asked, who has room, who of them it is.
+//!
+//! The order of questions matters. Price and people first, because nothing changes them while a message waits; health next;
+//! limits last, because asking for room registers the lane as waiting. A provider that wants a probe gets the first message
+//! that may be spent on it. If all are out, the message waits: pacing belongs to health, not to the number of messages.
+
+use smallvec::SmallVec;
+
+use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticket, WaitReason, Why};
+use crate::{
+    health::Standing,
+    limits::{Full, Limits},
+    select::{Candidate, Candidates},
+    time::Moment,
+};
+
+/// How soon to ask again when only an ended call makes room.
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What a look at all candidates has found.
+#[derive(Default)]
+struct Survey {
+    open: Candidates,
+    probe: Option<usize>,
+    passed: SmallVec<[Passed; 2]>,
+    /// Sum of configured weights over all candidates.
+    of: u32,
+    /// Somebody could be asked who was tried already.
+    tried: bool,
+    /// When somebody who may be asked has room, and why not now.
+    room: Option<(Moment, WaitReason)>,
+    /// When somebody who is out may be asked.
+    back: Option<Moment>,
+    paused: bool,
+}
+
+impl Survey {
+    fn pass(&mut self, member: &Member, because: Because) {
+        self.passed.push(Passed { provider: std::sync::Arc::clone(&member.spec.name), because });
+    }
+
+    fn wait_for_room(&mut self, at: Moment, reason: WaitReason) {
+        if self.room.is_none_or(|(earliest, _)| at < earliest) {
+            self.room = Some((at, reason));
+        }
+    }
+
+    fn out_until(&mut self, at: Moment) {
+        self.back = Some(self.back.map_or(at, |earliest| earliest.min(at)));
+    }
+}
+
+impl Fleet {
+    /// Chooses a provider for a message and takes limit and slot for the call, or says when to ask again.
+    pub fn choose(&mut self, now: Moment, ask: &Ask<'_>) -> Choice {
+        let mut limits = std::mem::take(&mut self.limits);
+        let choice = self.choose_within(&mut limits, now, ask);
+        self.limits = limits;
+        choice
+    }
+
+    pub(crate) fn choose_within(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Choice {
+        let survey = self.survey(limits, now, ask);
+        if let Some(place) = survey.probe {
+            return Choice::Call(self.ticket(limits, now, ask, place, Manner::Probe, survey));
+        }
+        if let Some(place) = self.selector.pick(ask.select, &survey.open, ask.key, &mut self.dice) {
+            let manner = if survey.open.len() == 1 && !survey.passed.is_empty() { Manner::Only } else { Manner::Selected(ask.select) };
+            return Choice::Call(self.ticket(limits, now, ask, place, manner, survey));
+        }
+        match survey {
+            Survey { room: Some((until, reason)), .. } => Choice::Wait { until, reason },
+            Survey { tried: true, .. } => Choice::Exhausted,
+            Survey { back: Some(until), .. } => Choice::Wait { until, reason: WaitReason::AllOut },
+            Survey { paused: true, .. } => Choice::Wait { until: now + std::time::Duration::from_secs(1), reason: WaitReason::Paused },
+            _ => Choice::NoCandidate,
+        }
+    }
+
+    fn survey(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Survey {
+        let mut survey = Survey::default();
+        for &place in ask.candidates {
+            let Some(member) = self.members.get(place) else { continue };
+            survey.of = survey.of.saturating_add(member.weight());
+            if ask.max_price.is_some_and(|most| member.spec.price.times(ask.segments) > most) {
+                survey.pass(member, Because::Price);
+                continue;
+            }
+            let standing = match member.operator {
+                Operator::Paused => {
+                    survey.paused = true;
+                    survey.pass(member, Because::Paused);
+                    continue;
+                }
+                Operator::Pinned => Standing::Open { factor: 1.0 },
+                Operator::Silent => member.health.standing(now),
+            };
+            let factor = match standing {
+                Standing::Open { factor } => factor,
+                Standing::Probe => 0.0,
+                Standing::Suspected => {
+                    survey.out_until(now + ASK_AGAIN);
+                    survey.pass(member, Because::Suspected);
+                    continue;
+                }
+                Standing::Out { signal, since, until } => {
+                    survey.out_until(until);
+                    let seconds = u32::try_from(now.since(since).as_secs()).unwrap_or(u32::MAX);
+                    survey.pass(member, Because::Out(signal, seconds));
+                    continue;
+                }
+            };
+            if ask.tried.contains(place) {
+                survey.tried = true;
+                survey.pass(member, Because::Tried);
+                continue;
+            }
+            match limits.room(now, place, ask.segments, ask.lane) {
+                Ok(()) if standing == Standing::Probe => survey.probe = survey.probe.or(Some(place)),
+                Ok(()) => survey.open.push(Candidate {
+                    place,
+                    weight: f64::from(member.weight()) * factor,
+                    factor,
+                    in_flight: member.in_flight,
+                    latency_s: member.health.latency_s(),
+                    price: member.spec.price,
+                }),
+                Err(Full::Rate(at)) => {
+                    survey.wait_for_room(at, WaitReason::Rate);
+                    survey.pass(member, Because::Rate);
+                }
+                Err(Full::InFlight) => {
+                    survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight);
+                    survey.pass(member, Because::InFlight);
+                }
+            }
+        }
+        survey
+    }
+
+    fn ticket(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, place: usize, manner: Manner, survey: Survey) -> Ticket {
+        limits.take(now, place, ask.segments, ask.lane);
+        self.tickets += 1;
+        let probe = manner == Manner::Probe;
+        let member = &mut self.members[place];
+        member.in_flight += 1;
+        let call = member.health.started(now, probe);
+        let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
+        Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, probe }
+    }
+}

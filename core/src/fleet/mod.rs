@@ -1,0 +1,214 @@
+//! The providers of a worker process: who is well, who has room, who is next. Production and simulator run this very type.
+//!
+//! One fleet per process and routing revision. A message asks ([`Fleet::choose`]) and gets a [`Ticket`] for one call, with the
+//! provider's limit and a slot in flight taken; the ticket is given back with the outcome ([`Fleet::ended`]) or unused
+//! ([`Fleet::abandoned`]). Receipts, time ([`Fleet::tick`]) and other processes' summaries come in from outside. Everything
+//! is synchronous, holds no clock and costs about a microsecond, so that it can sit behind one lock.
+//!
+//! What it refuses: to know messages, routes or vendors. Candidates, in the route's order, are the caller's business.
+
+mod choice;
+mod choose;
+mod config;
+mod event;
+mod operate;
+mod view;
+mod why;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::{
+    choice::{Choice, Ticket, WaitReason},
+    config::{Ask, FleetConfig, ProviderSpec},
+    event::{Command, Event, EventKind, Order, State},
+    view::ProviderView,
+    why::{Because, Manner, Passed, Why},
+};
+use crate::{
+    attempt::Outcome,
+    dice::Dice,
+    health::{Health, HealthSettings},
+    limits::{Contract, Limits},
+    select::Selector,
+    time::Moment,
+};
+
+/// Events kept until they are taken; beyond it the oldest are dropped, so that a fleet nobody listens to stays bounded.
+const EVENTS_KEPT: usize = 1_000;
+
+/// The providers of a routing revision with their health, limits and selection.
+#[derive(Debug)]
+pub struct Fleet {
+    members: Vec<Member>,
+    limits: Limits,
+    selector: Selector,
+    dice: Dice,
+    tickets: u64,
+    next_member: u32,
+    events: Vec<Event>,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// Stays the same when a new revision moves the provider to another place.
+    id: u32,
+    spec: ProviderSpec,
+    health: Health,
+    in_flight: u32,
+    operator: Operator,
+    weight_set: Option<u32>,
+}
+
+/// What a person has said about a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Operator {
+    #[default]
+    Silent,
+    Paused,
+    Pinned,
+}
+
+impl Member {
+    fn new(id: u32, spec: ProviderSpec, now: Moment) -> Self {
+        let health = Health::new(settings(&spec), now);
+        Self { id, spec, health, in_flight: 0, operator: Operator::Silent, weight_set: None }
+    }
+
+    fn weight(&self) -> u32 {
+        self.weight_set.unwrap_or(self.spec.weight)
+    }
+}
+
+const fn settings(spec: &ProviderSpec) -> HealthSettings {
+    HealthSettings { thresholds: spec.thresholds, timeout: spec.timeout, receipts: spec.receipts }
+}
+
+impl Fleet {
+    /// A fleet that knows nothing yet. `seed` makes its jitter and ties its own.
+    pub fn new(config: FleetConfig, seed: u64, now: Moment) -> Self {
+        let mut fleet = Self {
+            members: Vec::new(),
+            limits: Limits::default(),
+            selector: Selector::default(),
+            dice: Dice::new(seed),
+            tickets: 0,
+            next_member: 0,
+            events: Vec::new(),
+        };
+        fleet.reconfigure(config, now);
+        fleet
+    }
+
+    /// Takes over a new configuration. Providers that stay, by name, keep health, limits in use and what people said.
+    pub fn reconfigure(&mut self, config: FleetConfig, now: Moment) {
+        let contracts: Vec<Contract> = config.providers.iter().map(ProviderSpec::contract).collect();
+        let places: Vec<Option<usize>> =
+            config.providers.iter().map(|spec| self.members.iter().position(|it| it.spec.name == spec.name)).collect();
+        self.limits.reconfigure(&contracts, &places);
+        let mut old: Vec<Option<Member>> = std::mem::take(&mut self.members).into_iter().map(Some).collect();
+        for (spec, place) in config.providers.into_iter().zip(places) {
+            let member = match place.and_then(|place| old.get_mut(place)?.take()) {
+                Some(mut member) => {
+                    member.health.configure(settings(&spec));
+                    Member { spec, ..member }
+                }
+                None => {
+                    self.next_member += 1;
+                    Member::new(self.next_member, spec, now)
+                }
+            };
+            self.members.push(member);
+        }
+        self.selector = Selector::default();
+    }
+
+    /// A call has ended. `retry_after` is what a throttled answer asked for.
+    pub fn ended(&mut self, now: Moment, ticket: Ticket, outcome: Outcome, retry_after: Option<Duration>) {
+        let Some(place) = self.give_back(&ticket) else { return };
+        if outcome == Outcome::Throttled {
+            self.limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
+        }
+        self.members[place].health.ended(now, ticket.call, ticket.started, outcome);
+        self.collect(now, place);
+    }
+
+    /// A call was never made: the message was cancelled, or somebody else has it.
+    pub fn abandoned(&mut self, ticket: Ticket) {
+        if let Some(place) = self.give_back(&ticket) {
+            self.members[place].health.abandoned(ticket.call);
+        }
+    }
+
+    /// A receipt for a message submitted at `submitted_at` says that it was delivered, or not.
+    pub fn receipt(&mut self, now: Moment, provider: usize, submitted_at: Moment, delivered: bool) {
+        if let Some(member) = self.members.get_mut(provider) {
+            member.health.receipt(now, submitted_at, delivered);
+        }
+    }
+
+    /// Lets time pass: calls that hang, receipts that do not come, ejections that end. Every 20 to 100 ms.
+    pub fn tick(&mut self, now: Moment) {
+        for place in 0..self.members.len() {
+            self.members[place].health.tick(now, &mut self.dice);
+            self.collect(now, place);
+        }
+    }
+
+    /// The age at which a call at this provider is hopeless, if it is out or held back because calls hang.
+    ///
+    /// A message whose category allows duplicates leaves such a call and goes to another provider; the call's ticket is still
+    /// given back when it ends. Providers in good standing are never hedged.
+    pub fn hopeless_after(&self, now: Moment, provider: usize) -> Option<Duration> {
+        self.members.get(provider)?.health.hopeless_after(now)
+    }
+
+    /// What changed since the last time, oldest first.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// This process's share of a provider's contract, in segments per second, until `until`; then the configured rate stands.
+    pub fn grant(&mut self, provider: usize, per_s: f64, until: Moment) {
+        self.limits.grant(provider, per_s, until);
+    }
+
+    /// The providers' names, by place.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.members.iter().map(|member| &member.spec.name)
+    }
+
+    /// The place of a provider by its name.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| &*member.spec.name == name)
+    }
+
+    /// Frees what a ticket holds; where its provider is now, if it still is.
+    fn give_back(&mut self, ticket: &Ticket) -> Option<usize> {
+        let same = |member: &Member| member.id == ticket.member;
+        let place = match self.members.get(ticket.provider) {
+            Some(member) if same(member) => ticket.provider,
+            _ => self.members.iter().position(same)?,
+        };
+        self.limits.ended(place);
+        self.members[place].in_flight = self.members[place].in_flight.saturating_sub(1);
+        Some(place)
+    }
+
+    fn collect(&mut self, now: Moment, place: usize) {
+        for transition in self.members[place].health.take_transitions() {
+            let (provider, state) = (Arc::clone(&self.members[place].spec.name), self.members[place].state(now));
+            let (kind, reading, adopted) = (transition.kind, transition.reading, transition.adopted);
+            self.record(Event { at: now, provider, kind, state, reading, actor: None, reason: None, adopted });
+        }
+    }
+
+    fn record(&mut self, event: Event) {
+        if self.events.len() >= EVENTS_KEPT {
+            self.events.remove(0);
+        }
+        self.events.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What a provider's contract allows, kept exactly: segments per second and calls in flight.
+//!
+//! [`Window`] counts the segments of the last second to the call, so that no second sees more than the contract and ten
+//! seconds see all of it; a token bucket would allow twice the contract in the second after a pause. [`Learned`] is the
+//! limit that throttled answers teach where the contract says nothing or too much. Both answer with a *time* at which
+//! there will be room, so that a message can wait or park until then instead of asking again. The contract is the whole
+//! cluster's; what this process may use of it is granted from outside by [`Limits::grant`], a second at a time, and
+//! without a grant the configured share stands.
+
+mod learned;
+mod pace;
+mod window;
+
+use std::time::Duration;
+
+pub use self::{learned::Learned, window::Window};
+use crate::{message::Lane, time::Moment};
+
+/// A lane that was refused keeps lower lanes off the provider for this long, or until it is served: long enough that a
+/// woken message comes first, short enough that a message that went elsewhere does not block anybody.
+const PRECEDENCE: Duration = Duration::from_millis(50);
+
+/// The contract of one provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contract {
+    /// Segments per second; 0 = none.
+    pub max_per_s: u32,
+    /// Calls in flight; 0 = none.
+    pub max_in_flight: u32,
+}
+
+/// Why there is no room now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The rate allows the next call at this time.
+    Rate(Moment),
+    /// As many calls are out as may be; room comes with the next answer.
+    InFlight,
+}
+
+/// The limits of every provider of a fleet, by its place.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    gates: Vec<Gate>,
+}
+
+#[derive(Clone, Debug)]
+struct Gate {
+    contract: Contract,
+    granted: Option<Grant>,
+    window: Window,
+    learned: Learned,
+    in_flight: u32,
+    /// When a lane was refused last, by [`Lane::index`].
+    refused: [Option<Moment>; Lane::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Grant {
+    per_s: f64,
+    until: Moment,
+}
+
+impl Gate {
+    fn new(contract: Contract) -> Self {
+        Self {
+            contract,
+            granted: None,
+            window: Window::new(rate(contract.max_per_s)),
+            learned: Learned::default(),
+            in_flight: 0,
+            refused: [None; Lane::ALL.len()],
+        }
+    }
+
+    fn refresh(&mut self, now: Moment) {
+        if self.granted.is_some_and(|grant| grant.until <= now) {
+            self.granted = None;
+        }
+        let contract = rate(self.contract.max_per_s);
+        let share = self.granted.map_or(contract, |grant| grant.per_s.min(contract));
+        self.window.set_rate(share.min(self.learned.per_s(now)));
+    }
+
+    fn is_preceded(&self, now: Moment, lane: Lane) -> bool {
+        self.refused[..lane.index()].iter().flatten().any(|refused| now.since(*refused) < PRECEDENCE)
+    }
+}
+
+fn rate(max_per_s: u32) -> f64 {
+    if max_per_s == 0 { f64::INFINITY } else { f64::from(max_per_s) }
+}
+
+impl Limits {
+    pub fn new(contracts: impl IntoIterator<Item = Contract>) -> Self {
+        Self { gates: contracts.into_iter().map(Gate::new).collect() }
+    }
+
+    /// The contracts of a new routing revision; `from[place]` is where a provider that stays had its place before.
+    pub fn reconfigure(&mut self, contracts: &[Contract], from: &[Option<usize>]) {
+        let mut old: Vec<Option<Gate>> = std::mem::take(&mut self.gates).into_iter().map(Some).collect();
+        self.gates = contracts
+            .iter()
+            .zip(from)
+            .map(|(contract, from)| match from.and_then(|place| old.get_mut(place)?.take()) {
+                Some(gate) => Gate { contract: *contract, ..gate },
+                None => Gate::new(*contract),
+            })
+            .collect();
+    }
+
+    /// Whether a call of `segments` may go to `provider` now, and if not, what is in its way.
+    pub fn room(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) -> Result<(), Full> {
+        let Some(gate) = self.gates.get_mut(provider) else { return Ok(()) };
+        gate.refresh(now);
+        let full = match gate.window.free_at(now, segments).max(gate.learned.blocked_until()) {
+            at if at > now => Full::Rate(at),
+            _ if gate.contract.max_in_flight > 0 && gate.in_flight >= gate.contract.max_in_flight => Full::InFlight,
+            _ if gate.is_preceded(now, lane) => Full::Rate(now + PRECEDENCE),
+            _ => return Ok(()),
+        };
+        gate.refused[lane.index()] = Some(now);
+        Err(full)
+    }
+
+    /// Takes room for a call that goes out now.
+    pub fn take(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) {
+        let Some(gate) = self.gates.get_mut(provider) else { return };
+        gate.window.take(now, segments);
+        gate.learned.submitted(now, segments);
+        gate.in_flight += 1;
+        gate.refused[lane.index()] = None;
+    }
+
+    /// A call that took room at `started` has ended.
+    pub fn ended(&mut self, provider: usize) {
+        if let Some(gate) = self.gates.get_mut(provider) {
+            gate.in_flight = gate.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The provider answered a call of `segments`, submitted at `started`, that it was too fast.
+    pub fn throttled(&mut self, now: Moment, provider: usize, started: Moment, segments: u32, retry_after: Option<Duration>) {
+        if let Some(gate) = self.gates.get_mut(provider) {
+            gate.learned.throttled(now, started, segments, retry_after);
+        }
+    }
+
+    /// This process's share of the contract, in segments per second, until `until`; then the configured rate stands.
+    pub fn grant(&mut self, provider: usize, per_s: f64, until: Moment) {
+        if let Some(gate) = self.gates.get_mut(provider) {
+            gate.granted = Some(Grant { per_s: per_s.max(0.0), until });
+        }
+    }
+
+    pub fn in_flight(&self, provider: usize) -> u32 {
+        self.gates.get(provider).map_or(0, |gate| gate.in_flight)
+    }
+
+    /// The rate that holds now, in segments per second; `None` without any limit.
+    pub fn per_s(&mut self, now: Moment, provider: usize) -> Option<f64> {
+        let gate = self.gates.get_mut(provider)?;
+        gate.refresh(now);
+        Some(gate.window.rate()).filter(|rate| rate.is_finite())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_start(Duration::from_millis(millis))
+    }
+
+    fn limits(max_per_s: u32, max_in_flight: u32) -> Limits {
+        Limits::new([Contract { max_per_s, max_in_flight }])
+    }
+
+    /// Calls as fast as allowed for `seconds`; when they went out.
+    fn saturate(limits: &mut Limits, from: Moment, seconds: u64) -> Vec<Moment> {
+        let (mut now, mut calls) = (from, Vec::new());
+        while now < from + Duration::from_secs(seconds) {
+            match limits.room(now, 0, 1, Lane::Normal) {
+                Ok(()) => {
+                    limits.take(now, 0, 1, Lane::Normal);
+                    limits.ended(0);
+                    calls.push(now);
+                }
+                Err(Full::Rate(at)) => now = at,
+                Err(Full::InFlight) => unreachable!("every call ended"),
+            }
+        }
+        calls
+    }
+
+    #[test]
+    fn ten_seconds_see_the_whole_contract_and_no_second_sees_more() {
+        for contract in [1, 3, 20, 333, 5_000] {
+            let calls = saturate(&mut limits(contract, 0), at(123), 10);
+            let whole = contract as usize * 10;
+            assert!(calls.len().abs_diff(whole) * 100 <= whole, "{contract}: {}", calls.len());
+            let mut oldest = 0;
+            for (newest, call) in calls.iter().enumerate() {
+                while call.since(calls[oldest]) >= Duration::from_secs(1) {
+                    oldest += 1;
+                }
+                assert!(newest - oldest < contract as usize, "{contract} at {call:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_in_flight_stop_at_the_cap_until_one_ends() {
+        let mut limits = limits(0, 2);
+        limits.take(at(0), 0, 1, Lane::Normal);
+        limits.take(at(0), 0, 1, Lane::Normal);
+        assert_eq!(limits.room(at(1), 0, 1, Lane::Normal), Err(Full::InFlight));
+        limits.ended(0);
+        assert_eq!(limits.room(at(2), 0, 1, Lane::Normal), Ok(()));
+    }
+
+    #[test]
+    fn a_waiting_code_comes_before_waiting_marketing() {
+        let mut limits = limits(1, 0);
+        limits.take(at(0), 0, 1, Lane::Bulk);
+        assert!(limits.room(at(990), 0, 1, Lane::Bulk).is_err());
+        assert!(limits.room(at(990), 0, 1, Lane::Urgent).is_err());
+        assert!(limits.room(at(1_000), 0, 1, Lane::Bulk).is_err(), "the code is first");
+        assert!(limits.room(at(1_000), 0, 1, Lane::Urgent).is_ok());
+        limits.take(at(1_000), 0, 1, Lane::Urgent);
+        assert!(limits.room(at(2_000), 0, 1, Lane::Bulk).is_ok());
+    }
+
+    #[test]
+    fn a_grant_lasts_until_its_time_and_never_raises_the_contract() {
+        let mut limits = limits(10, 0);
+        limits.grant(0, 4.0, at(1_000));
+        assert_eq!(limits.per_s(at(0), 0), Some(4.0));
+        assert_eq!(limits.per_s(at(1_000), 0), Some(10.0));
+        limits.grant(0, 40.0, at(2_000));
+        assert_eq!(limits.per_s(at(1_000), 0), Some(10.0));
+    }
+
+    #[test]
+    fn a_provider_that_stays_keeps_what_is_out() {
+        let mut limits = limits(0, 1);
+        limits.take(at(0), 0, 1, Lane::Normal);
+        let contract = Contract { max_per_s: 0, max_in_flight: 1 };
+        limits.reconfigure(&[contract, contract], &[None, Some(0)]);
+        assert_eq!((limits.in_flight(0), limits.in_flight(1)), (0, 1));
+    }
+}

@@ -1,0 +1,146 @@
+//! At most so many segments in any second: an exact sliding log.
+//!
+//! Each call holds its segments for one second, so the sum over any second is bounded by construction and a saturated
+//! window passes exactly its rate. A fraction of a segment per second stretches the second instead: 0.5/s is one segment
+//! in two seconds. A call larger than the whole window may go when the window is empty and then holds it as long as it
+//! has overdrawn: "at most one call above". Memory is bounded because calls within a tenth of a millisecond share an entry.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::time::Moment;
+
+/// Calls this close together share an entry; at any rate the log has at most ten thousand entries a second.
+const GRAIN: Duration = Duration::from_micros(100);
+/// Below this rate a window is shut; asking again after a second is soon enough to see a new grant.
+const LEAST_PER_S: f64 = 0.001;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A sliding window over the segments of the last second.
+#[derive(Clone, Debug)]
+pub struct Window {
+    per_s: f64,
+    /// How many segments fit, and how long each holds its place.
+    fits: u32,
+    holds: Duration,
+    used: u64,
+    log: VecDeque<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    first: Moment,
+    frees_at: Moment,
+    segments: u32,
+}
+
+impl Window {
+    /// A window of `per_s` segments a second; infinite = no limit.
+    pub fn new(per_s: f64) -> Self {
+        let mut window = Self { per_s: f64::NAN, fits: 0, holds: SECOND, used: 0, log: VecDeque::new() };
+        window.set_rate(per_s);
+        window
+    }
+
+    pub const fn rate(&self) -> f64 {
+        self.per_s
+    }
+
+    /// Changes the rate for calls to come; those that were taken hold their places.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to u32 before the cast")]
+    pub fn set_rate(&mut self, per_s: f64) {
+        if per_s.to_bits() == self.per_s.to_bits() {
+            return;
+        }
+        self.per_s = per_s;
+        if per_s.is_infinite() {
+            (self.fits, self.holds) = (u32::MAX, SECOND);
+        } else if per_s >= LEAST_PER_S {
+            self.fits = per_s.floor().clamp(1.0, f64::from(u32::MAX)) as u32;
+            self.holds = Duration::from_secs_f64(f64::from(self.fits) / per_s);
+        }
+    }
+
+    /// When `segments` may go: `now` if at once.
+    pub fn free_at(&mut self, now: Moment, segments: u32) -> Moment {
+        if self.per_s.is_infinite() {
+            return now;
+        }
+        if self.per_s < LEAST_PER_S {
+            return now + SECOND;
+        }
+        self.forget(now);
+        let room = u64::from(self.fits.saturating_sub(segments));
+        let mut used = self.used;
+        let mut at = now;
+        for entry in &self.log {
+            if used <= room {
+                break;
+            }
+            used -= u64::from(entry.segments);
+            at = entry.frees_at;
+        }
+        at
+    }
+
+    /// Takes the place of a call that goes out now; also without a limit, so that one learned a moment later knows of it.
+    pub fn take(&mut self, now: Moment, segments: u32) {
+        self.forget(now);
+        let overdraft = f64::from(segments.max(1)) / f64::from(self.fits.max(1));
+        let frees_at = now + self.holds.mul_f64(overdraft.max(1.0));
+        self.used += u64::from(segments);
+        match self.log.back_mut() {
+            Some(last) if now.since(last.first) < GRAIN && last.frees_at <= frees_at => {
+                last.frees_at = frees_at;
+                last.segments += segments;
+            }
+            _ => self.log.push_back(Entry { first: now, frees_at, segments }),
+        }
+    }
+
+    fn forget(&mut self, now: Moment) {
+        while self.log.front().is_some_and(|entry| entry.frees_at <= now) {
+            self.used -= self.log.pop_front().map_or(0, |entry| u64::from(entry.segments));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_start(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn half_a_segment_per_second_is_one_in_two_seconds() {
+        let mut window = Window::new(0.5);
+        window.take(at(0), 1);
+        assert_eq!(window.free_at(at(1_999), 1), at(2_000));
+    }
+
+    #[test]
+    fn a_long_message_goes_alone_and_is_paid_for_afterwards() {
+        let mut window = Window::new(2.0);
+        assert_eq!(window.free_at(at(0), 7), at(0));
+        window.take(at(0), 7);
+        assert_eq!(window.free_at(at(1), 1), at(3_500));
+        assert_eq!(window.free_at(at(3_500), 7), at(3_500));
+    }
+
+    #[test]
+    fn the_time_it_answers_is_the_first_at_which_there_is_room() {
+        let mut window = Window::new(3.0);
+        for millis in [0, 100, 200] {
+            assert_eq!(window.free_at(at(millis), 1), at(millis));
+            window.take(at(millis), 1);
+        }
+        assert_eq!(window.free_at(at(300), 1), at(1_000));
+        assert_eq!(window.free_at(at(300), 2), at(1_100));
+    }
+
+    #[test]
+    fn a_shut_window_asks_to_come_back() {
+        assert_eq!(Window::new(0.0).free_at(at(5), 1), at(1_005));
+    }
+}
