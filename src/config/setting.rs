@@ -71,7 +71,6 @@ whole_numbers!(u16, u32, u64, usize);
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number";
     fn from_value(value: &Value) -> Option<Self> {
-        #[expect(clippy::cast_precision_loss, reason = "a setting has no 16 digits")]
         value.as_float().or_else(|| value.as_integer().map(|whole| whole as Self)).filter(|number| number.is_finite())
     }
     fn from_text(text: &str) -> Option<Self> {
