@@ -24,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use reqwest::Url;
+use tidings_core::attempt::Outcome;
 
 use crate::provider::{Code, SubmitError};
 
@@ -122,17 +123,17 @@ impl Answer {
         Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
     }
 
-    /// What this status means where the kind has no mapping of its own; `None`: accepted.
-    pub fn default_error(&self) -> Option<SubmitError> {
-        let code = Code::http(self.status.as_u16());
-        Some(match self.status.as_u16() {
-            200..=299 => return None,
-            401..=403 => SubmitError::RejectedAccount { code },
-            429 => SubmitError::Throttled { code, retry_after: self.retry_after() },
-            400..=499 => SubmitError::RejectedContent { code },
-            502 | 504 => SubmitError::Ambiguous { code },
-            _ => SubmitError::Unavailable { code },
-        })
+    /// What this status means where the kind has no mapping of its own.
+    pub fn default_outcome(&self) -> Outcome {
+        match self.status.as_u16() {
+            200..=299 => Outcome::Accepted,
+            401..=403 => Outcome::RejectedAccount,
+            429 => Outcome::Throttled,
+            400..=499 => Outcome::RejectedContent,
+            // A gateway gave up on what stands behind it: that may have gone on.
+            502 | 504 => Outcome::Ambiguous,
+            _ => Outcome::Unavailable,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidings_core::{message::Channel, time::Timestamp};
 
-use crate::{Http, Provider, ReceiptSink, settings, simulated};
+use crate::{Http, Provider, ReceiptSink, generic_http, settings, simulated};
 
 /// Settings as any file or document carries them.
 pub type Settings = serde_json::Map<String, serde_json::Value>;
@@ -46,7 +46,7 @@ pub struct Kind {
 }
 
 /// Every kind.
-pub const KINDS: &[Kind] = &[simulated::KIND];
+pub const KINDS: &[Kind] = &[simulated::KIND, generic_http::KIND];
 
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)

@@ -13,8 +13,8 @@ use crate::{
     registry::{Kind, SettingError},
 };
 
-/// Names at most this many edits apart are offered as "did you mean".
-const NEAR: usize = 4;
+/// A name is offered as "did you mean" if at most one in this many of its characters is wrong.
+const NEAR: usize = 3;
 /// An hour: no latency or delay that a provider is configured with is longer.
 const MAX_MS: u64 = 3_600_000;
 
@@ -128,6 +128,18 @@ impl<'a> Reader<'a> {
         strings
     }
 
+    /// A table whose values are words of a vocabulary of ours.
+    pub fn words<T: Copy>(&mut self, name: &str, all: &[T], word: impl Fn(T) -> &'static str) -> BTreeMap<String, T> {
+        let mut meanings = BTreeMap::new();
+        for (key, text) in self.strings(name) {
+            match all.iter().find(|meaning| word(**meaning) == text) {
+                Some(meaning) => drop(meanings.insert(key, *meaning)),
+                None => self.wrong(&format!("{name}.{key}"), unknown("word", &text, all.iter().map(|meaning| word(*meaning)))),
+            }
+        }
+        meanings
+    }
+
     pub fn table(&mut self, name: &str) -> Option<&'a Settings> {
         match self.value(name)? {
             Value::Object(table) => Some(table),
@@ -162,7 +174,7 @@ impl<'a> Reader<'a> {
 pub fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
     let nearest = known.clone().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     match nearest {
-        Some((distance, nearest)) if distance <= NEAR && distance < nearest.len() => format!("unknown {what}, did you mean {nearest}?"),
+        Some((distance, nearest)) if distance * NEAR <= nearest.len() => format!("unknown {what}, did you mean {nearest}?"),
         _ => format!("unknown {what}; known are {}", known.collect::<Vec<_>>().join(", ")),
     }
 }
