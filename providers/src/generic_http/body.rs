@@ -42,7 +42,7 @@ pub enum Body {
     Default(Format),
     Template {
         format: Format,
-        environment: Environment<'static>,
+        environment: Box<Environment<'static>>,
         /// Whether the template places the signature itself; else it stands before the text.
         places_signature: bool,
     },
@@ -73,7 +73,7 @@ impl Body {
         if format == Format::Json && !is_json(&rendered) {
             return Err("does not make JSON: strings must stand in quotes".to_owned());
         }
-        Ok(Self::Template { format, places_signature: rendered != other, environment })
+        Ok(Self::Template { format, places_signature: rendered != other, environment: Box::new(environment) })
     }
 
     pub fn render(&self, submission: &Submission, from: &Redacted<String>) -> Result<Bytes, NotRendered> {

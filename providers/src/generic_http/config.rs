@@ -88,7 +88,7 @@ fn address(read: &mut Reader<'_>) -> Url {
     }
     let endpoint = read.url("endpoint");
     // The error list refuses the settings wherever this stands in.
-    let mut url = url.unwrap_or_else(|| Url::from(nowhere()));
+    let mut url = url.unwrap_or_else(nowhere);
     if let Some(endpoint) = endpoint {
         let moved =
             url.set_scheme(endpoint.scheme()).is_ok() && url.set_host(endpoint.host_str()).is_ok() && url.set_port(endpoint.port()).is_ok();
@@ -156,7 +156,7 @@ fn receipt(read: &mut Reader<'_>) -> ReceiptReader {
     let mut inner = Reader::over(table, "settings.receipt", RECEIPT_NAMES);
     let mut field = |name: &str| inner.string(name).unwrap_or_else(|| name.to_owned()).into();
     let fields = [field("message_id"), field("reference"), field("status"), field("error_code")];
-    let map = inner.words("map", &RECEIPT_STATUSES, |status| status.as_str());
+    let map = inner.words("map", &RECEIPT_STATUSES, ReceiptStatus::as_str);
     read.absorb(inner.errors());
     let [message_id, reference, status, error_code] = fields;
     ReceiptReader { token, message_id, reference, status, error_code, map }

@@ -14,6 +14,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
+use super::clock;
 use crate::{Receipt, ReceiptSink};
 
 /// About 200 MB of receipts; at 20,000 a second, 50 s of them.
@@ -78,7 +79,7 @@ async fn report(provider: Arc<str>, sink: Arc<dyn ReceiptSink>, mut receiver: mp
                 waiting.extend(arrived.drain(..).map(Reverse));
             }
         }
-        let now = Instant::now();
+        let now = clock();
         let mut group = Vec::new();
         while group.len() < GROUP && waiting.peek().is_some_and(|due| due.0.at <= now) {
             group.extend(waiting.pop().map(|due| due.0.receipt));
