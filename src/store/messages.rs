@@ -96,6 +96,7 @@ pub enum Next {
 #[derive(Clone, Debug)]
 pub struct Settlement {
     pub id: MessageId,
+    pub lane: Lane,
     pub owner: LeaseOwner,
     /// All attempts, the last one ended. A worker holds them all, so it writes them all: twice is as good as once.
     pub attempts: Vec<Attempt>,

@@ -4,8 +4,10 @@
 //! the same conformance suite. A call that returns `Ok` is on disk. A call that returns [`Error::Unavailable`] may have
 //! happened: each is idempotent, so that whoever asked may ask again.
 
+mod codec;
 mod error;
 mod messages;
+mod sqlite;
 
 pub use self::{
     error::Error,
@@ -13,4 +15,10 @@ pub use self::{
         Accepting, Cancelling, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,
         ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
     },
+    sqlite::{Sqlite, Tick},
 };
+
+/// How long an idempotency key is remembered: from acceptance, or from `send_at`.
+pub const IDEMPOTENCY_LASTS: std::time::Duration = std::time::Duration::from_hours(24);
+/// How long a receipt may still resolve an `unknown` message.
+pub const UNKNOWN_RESOLVES: std::time::Duration = std::time::Duration::from_hours(72);

@@ -1,0 +1,115 @@
+//! Finding messages by what is random: recipient, reference, provider message id, idempotency key.
+//!
+//! An index on random values dirties a page a row, which alone would halve the rate. So the newest pairs (hash, message) stay
+//! in memory, and a full generation is merged into its table in sorted order, a few hundred rows a tick: neighbours share
+//! pages. Pairs of messages are derived from rows again at start, from the *mark* on: the oldest time that the table
+//! may lack. A pair of a message older than [`DERIVED`] is written at once.
+
+use std::{
+    collections::BTreeSet,
+    ops::Bound,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use sqlx::{Row, SqliteConnection, SqlitePool};
+use tidings_core::{id::MessageId, time::Timestamp};
+
+use super::repeat::{Repeated, bind};
+use crate::store::codec::Lookup;
+
+/// Pairs in memory before they begin to move into the table: about 10 MB.
+const GENERATION: usize = 100_000;
+/// Rows merged with each tick: small enough not to be felt, large enough to outrun four pairs a message.
+const MERGED_A_TICK: usize = 512;
+/// How long after a message was accepted its pairs may still be only in memory; also how far behind the mark a start looks.
+pub const DERIVED: Duration = Duration::from_mins(10);
+
+static INSERT: Repeated = Repeated::new("INSERT OR IGNORE INTO lookups (kind, hash, id) VALUES (?, ?, ?)");
+
+/// What is looked up, its hash, the message.
+pub type Pair = (Lookup, i64, MessageId);
+
+#[derive(Default)]
+struct Generations {
+    growing: BTreeSet<Pair>,
+    /// When the first pair of `growing` came.
+    since: Option<Timestamp>,
+    merging: BTreeSet<Pair>,
+    merged_until: Option<Pair>,
+}
+
+/// The pairs in memory. Readers look here and then into the table.
+#[derive(Default)]
+pub struct Recent(RwLock<Generations>);
+
+/// What one tick moves into the table.
+pub struct Merge {
+    pub pairs: Vec<Pair>,
+    /// Set when the generation is complete with these: the new mark.
+    pub mark: Option<Timestamp>,
+}
+
+impl Recent {
+    pub fn add(&self, pairs: impl IntoIterator<Item = Pair>, now: Timestamp) {
+        let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        generations.since.get_or_insert(now);
+        generations.growing.extend(pairs);
+    }
+
+    /// The messages in memory with this hash.
+    pub fn find(&self, lookup: Lookup, hash: i64) -> Vec<MessageId> {
+        let generations = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let first = (lookup, hash, MessageId::from_uuid(uuid::Uuid::nil()));
+        let last = (lookup, hash, MessageId::from_uuid(uuid::Uuid::max()));
+        let range = (Bound::Included(first), Bound::Included(last));
+        generations.growing.range(range).chain(generations.merging.range(range)).map(|pair| pair.2).collect()
+    }
+
+    /// The next rows to merge, if a generation is full.
+    pub fn next_merge(&self, now: Timestamp) -> Option<Merge> {
+        let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if generations.merging.is_empty() {
+            if generations.growing.len() < GENERATION {
+                return None;
+            }
+            generations.merging = std::mem::take(&mut generations.growing);
+            generations.merged_until = None;
+            generations.since = None;
+        }
+        let after = generations.merged_until.map_or(Bound::Unbounded, Bound::Excluded);
+        let pairs: Vec<Pair> = generations.merging.range((after, Bound::Unbounded)).take(MERGED_A_TICK).copied().collect();
+        let complete = pairs.last() == generations.merging.last();
+        // Whatever came before the generation that grows now is in the table once this one is.
+        let mark = complete.then(|| generations.since.unwrap_or(now));
+        Some(Merge { pairs, mark })
+    }
+
+    /// The rows of `merge` are in the table.
+    pub fn merged(&self, merge: &Merge) {
+        let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        generations.merged_until = merge.pairs.last().copied();
+        if merge.mark.is_some() {
+            generations.merging = BTreeSet::new();
+        }
+    }
+}
+
+/// Writes pairs into the table.
+pub async fn insert(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<(), sqlx::Error> {
+    let bind =
+        |arguments: &mut sqlx::sqlite::SqliteArguments, (lookup, hash, id): &Pair| bind!(arguments, *lookup as i64, *hash, id.uuid());
+    INSERT.run(connection, pairs, bind).await.map(drop)
+}
+
+/// The messages in the table with this hash, newest first, older than `before`.
+pub async fn stored(pool: &SqlitePool, lookup: Lookup, hash: i64, before: MessageId, limit: usize) -> Result<Vec<MessageId>, sqlx::Error> {
+    let rows = sqlx::query("SELECT id FROM lookups WHERE kind = ? AND hash = ? AND id < ? ORDER BY id DESC LIMIT ?")
+        .bind(lookup as i64)
+        .bind(hash)
+        .bind(before.uuid())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(|row| row.try_get(0).map(MessageId::from_uuid)).collect()
+}

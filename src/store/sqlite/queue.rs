@@ -1,0 +1,94 @@
+//! Taking messages and opening attempts.
+
+use sqlx::{Row, SqliteConnection};
+use tidings_core::{
+    id::MessageId,
+    message::{Lane, Status},
+    time::Timestamp,
+};
+
+use super::{
+    repeat::{Repeated, bind},
+    write::{Answer, OpenRow, Write, number},
+};
+use crate::store::{
+    Error, Lease, LeaseOwner, Opening, Taken,
+    codec::{Codec, decode_attempts, status},
+};
+
+const TAKE: &str = "UPDATE messages SET due_at = ?1, owner = ?2 WHERE id IN \
+    (SELECT id FROM messages WHERE category = ?3 AND due_at <= ?4 ORDER BY due_at LIMIT ?5) RETURNING id, status, attempts, body";
+
+/// Only the owner of the lease may open an attempt, and only on a message that is still open.
+static OPEN: Repeated = Repeated::new(
+    "UPDATE messages SET status = CASE WHEN ? >> status & 1 THEN ? ELSE status END, in_flight = 1, attempts = ?, provider = ?, due_at = ? \
+     WHERE id = ? AND owner = ? AND ? >> status & 1 RETURNING 1",
+);
+
+static HAND_BACK: Repeated =
+    Repeated::new("UPDATE messages SET due_at = ?, owner = NULL WHERE id = ? AND owner = ? AND due_at IS NOT NULL RETURNING 1");
+
+/// Statuses in which an attempt may begin, as a mask.
+fn may_be_opened() -> i64 {
+    [Status::Accepted, Status::Scheduled, Status::Delivering].iter().fold(0, |mask, status| mask | 1 << status.index())
+}
+
+pub async fn lease(
+    connection: &mut SqliteConnection,
+    codec: &Codec,
+    lane: Lane,
+    lease: Lease,
+    now: Timestamp,
+    most: usize,
+) -> Result<Answer, Error> {
+    let rows = sqlx::query(TAKE)
+        .bind(lease.until.as_millis())
+        .bind(lease.owner)
+        .bind(lane.index() as i64)
+        .bind(now.as_millis())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        taken.push(Taken {
+            message: codec.message(row.try_get("body")?)?,
+            status: status(row.try_get("status")?)?,
+            attempts: decode_attempts(row.try_get("attempts")?)?,
+            lease,
+        });
+    }
+    // RETURNING promises no order; ids are in the order of acceptance.
+    taken.sort_by_key(|taken| taken.message.id);
+    Ok(Answer::Leased(taken))
+}
+
+pub async fn hand_back(connection: &mut SqliteConnection, ids: &[MessageId], owner: LeaseOwner, now: Timestamp) -> Result<Answer, Error> {
+    HAND_BACK.run(connection, ids, |arguments, id| bind!(arguments, now.as_millis(), id.uuid(), owner)).await?;
+    Ok(Answer::Done)
+}
+
+/// Opens the attempts of every [`Write::Open`] and answers them.
+pub async fn open_all(connection: &mut SqliteConnection, writes: &[Write], answers: &mut [Option<Answer>]) -> Result<(), Error> {
+    let rows: Vec<&OpenRow> = writes.iter().filter_map(|write| if let Write::Open(row) = write { Some(row) } else { None }).collect();
+    let opened = OPEN
+        .run(connection, &rows, |arguments, row| {
+            bind!(
+                arguments,
+                Status::Delivering.mask_of_predecessors(),
+                number(Status::Delivering),
+                row.attempts.as_slice(),
+                row.provider.as_str(),
+                row.lease.until.as_millis(),
+                row.id.uuid(),
+                row.lease.owner,
+                may_be_opened(),
+            )
+        })
+        .await?;
+    let slots = writes.iter().zip(answers).filter(|(write, _)| matches!(write, Write::Open(_))).map(|(_, answer)| answer);
+    for (slot, opened) in slots.zip(opened) {
+        *slot = Some(Answer::Opened(if opened.is_some() { Opening::Opened } else { Opening::Lost }));
+    }
+    Ok(())
+}

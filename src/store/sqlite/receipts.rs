@@ -1,0 +1,193 @@
+//! What providers say became of messages: matched, kept once, applied by the transition table.
+
+use std::sync::atomic::Ordering;
+
+use sqlx::{Row, SqliteConnection};
+use tidings_core::{
+    attempt::Attempt,
+    id::{AppId, MessageId},
+    message::Status,
+    time::Timestamp,
+};
+
+use super::{
+    write::{Answer, Moved, number},
+    writer::Shared,
+};
+use crate::store::{
+    Error, ReceiptFact, ReceiptMatch, UNKNOWN_RESOLVES,
+    codec::{Lookup, decode_attempts, status},
+};
+
+/// Candidates for one provider message id; vendors do not repeat theirs, so more than one is a hash that collides.
+const MOST_CANDIDATES: usize = 8;
+
+struct Found {
+    id: MessageId,
+    app: AppId,
+    status: Status,
+    category: i64,
+    closed_at: Option<Timestamp>,
+    attempts: Vec<Attempt>,
+}
+
+pub async fn apply(
+    connection: &mut SqliteConnection,
+    fact: &ReceiptFact,
+    hash: Option<i64>,
+    shared: &Shared,
+    moved: &mut Moved,
+) -> Result<Answer, Error> {
+    let Some(found) = find(connection, fact, hash, shared, moved).await? else {
+        if let Some(id) = &fact.provider_message_id {
+            let kept = sqlx::query("INSERT OR IGNORE INTO early_receipts (provider, provider_message_id, vendor_status, at, status, error_code) VALUES (?, ?, ?, ?, ?, ?)")
+                .bind(&fact.provider)
+                .bind(id)
+                .bind(&fact.vendor_status)
+                .bind(fact.at.as_millis())
+                .bind(number(fact.status))
+                .bind(&fact.error_code)
+                .execute(connection)
+                .await?;
+            moved.early += i64::try_from(kept.rows_affected()).unwrap_or(0);
+        }
+        return Ok(Answer::Receipt(ReceiptMatch::Early));
+    };
+    to_found(connection, found, fact, moved).await.map(Answer::Receipt)
+}
+
+async fn to_found(connection: &mut SqliteConnection, found: Found, fact: &ReceiptFact, moved: &mut Moved) -> Result<ReceiptMatch, Error> {
+    let kept = sqlx::query(
+        "INSERT OR IGNORE INTO receipts (message, provider, vendor_status, at, status, error_code, provider_message_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(found.id.uuid())
+    .bind(&fact.provider)
+    .bind(&fact.vendor_status)
+    .bind(fact.at.as_millis())
+    .bind(number(fact.status))
+    .bind(&fact.error_code)
+    .bind(&fact.provider_message_id)
+    .execute(&mut *connection)
+    .await?;
+    if kept.rows_affected() == 0 {
+        return Ok(ReceiptMatch::Duplicate(found.id));
+    }
+    let in_time = found.status != Status::Unknown || found.closed_at.is_none_or(|closed| fact.at.since(closed) <= UNKNOWN_RESOLVES);
+    let moves = in_time && found.status.may_become(fact.status);
+    if moves {
+        sqlx::query("UPDATE messages SET status = ?, due_at = NULL, closed_at = coalesce(closed_at, ?) WHERE id = ?")
+            .bind(number(fact.status))
+            .bind(fact.at.as_millis())
+            .bind(found.id.uuid())
+            .execute(connection)
+            .await?;
+        if found.status.is_open() {
+            moved.closed(found.category);
+        }
+    }
+    let confirmed = |attempt: &&Attempt| attempt.opened.provider == fact.provider;
+    Ok(ReceiptMatch::Known {
+        id: found.id,
+        app: found.app,
+        status: if moves { fact.status } else { found.status },
+        moved: moves,
+        contradicts: !moves && found.status.is_final() && fact.status.is_final() && found.status != fact.status,
+        submitted_at: found.attempts.iter().rev().find(confirmed).map(|attempt| attempt.opened.started_at),
+    })
+}
+
+/// By our own reference, else by the provider's message id.
+async fn find(
+    connection: &mut SqliteConnection,
+    fact: &ReceiptFact,
+    hash: Option<i64>,
+    shared: &Shared,
+    moved: &Moved,
+) -> Result<Option<Found>, Error> {
+    if let Some(id) = fact.reference
+        && let Some(found) = read(connection, id).await?
+        && found.attempts.iter().any(|attempt| attempt.opened.provider == fact.provider)
+    {
+        return Ok(Some(found));
+    }
+    let (Some(hash), Some(provider_message_id)) = (hash, &fact.provider_message_id) else { return Ok(None) };
+    let mut candidates = shared.recent.find(Lookup::ProviderMessageId, hash);
+    candidates.extend(moved.pairs.iter().filter(|pair| (pair.0, pair.1) == (Lookup::ProviderMessageId, hash)).map(|pair| pair.2));
+    let rows = sqlx::query("SELECT id FROM lookups WHERE kind = ? AND hash = ? LIMIT ?")
+        .bind(Lookup::ProviderMessageId as i64)
+        .bind(hash)
+        .bind(MOST_CANDIDATES as i64)
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &rows {
+        candidates.push(MessageId::from_uuid(row.try_get(0)?));
+    }
+    for id in candidates {
+        let Some(found) = read(connection, id).await? else { continue };
+        if found.attempts.iter().any(|attempt| is(attempt, &fact.provider, provider_message_id)) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn is(attempt: &Attempt, provider: &str, provider_message_id: &str) -> bool {
+    let id = attempt.ended.as_ref().and_then(|ended| ended.provider_message_id.as_deref());
+    attempt.opened.provider == provider && id == Some(provider_message_id)
+}
+
+async fn read(connection: &mut SqliteConnection, id: MessageId) -> Result<Option<Found>, Error> {
+    let row = sqlx::query("SELECT app, status, category, closed_at, attempts FROM messages WHERE id = ?")
+        .bind(id.uuid())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Found {
+        id,
+        app: AppId::from_uuid(row.try_get("app")?),
+        status: status(row.try_get("status")?)?,
+        category: row.try_get("category")?,
+        closed_at: row.try_get::<Option<i64>, _>("closed_at")?.map(Timestamp::from_millis),
+        attempts: decode_attempts(row.try_get("attempts")?)?,
+    }))
+}
+
+/// Applies the receipts that came before the answer to this submission. The status after them, if there were any.
+pub async fn join_early(
+    connection: &mut SqliteConnection,
+    id: MessageId,
+    last: &Attempt,
+    shared: &Shared,
+    moved: &mut Moved,
+) -> Result<Option<Status>, Error> {
+    let provider_message_id = last.ended.as_ref().and_then(|ended| ended.provider_message_id.as_deref());
+    let Some(provider_message_id) = provider_message_id else { return Ok(None) };
+    if shared.early.load(Ordering::Relaxed) + moved.early <= 0 {
+        return Ok(None);
+    }
+    let rows = sqlx::query(
+        "DELETE FROM early_receipts WHERE provider = ? AND provider_message_id = ? RETURNING vendor_status, at, status, error_code",
+    )
+    .bind(&last.opened.provider)
+    .bind(provider_message_id)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut after = None;
+    for row in rows {
+        moved.early -= 1;
+        let fact = ReceiptFact {
+            provider: last.opened.provider.clone(),
+            provider_message_id: Some(provider_message_id.to_owned()),
+            reference: None,
+            status: status(row.try_get("status")?)?,
+            vendor_status: row.try_get("vendor_status")?,
+            error_code: row.try_get("error_code")?,
+            at: Timestamp::from_millis(row.try_get("at")?),
+        };
+        let Some(found) = read(connection, id).await? else { continue };
+        if let ReceiptMatch::Known { status, .. } = to_found(connection, found, &fact, moved).await? {
+            after = Some(status);
+        }
+    }
+    Ok(after)
+}

@@ -1,0 +1,169 @@
+//! Writing down how attempts ended.
+//!
+//! The owner of the lease holds all attempts and writes them all. Whoever lost the lease meanwhile still knows how its own
+//! attempt ended: that fact is merged into what the row says, and moves the status only if the table allows.
+
+use sqlx::{Row, SqliteConnection};
+use tidings_core::{
+    attempt::{Attempt, Outcome},
+    message::Status,
+    time::Timestamp,
+};
+
+use super::{
+    lookups, receipts,
+    repeat::{Repeated, bind},
+    write::{Answer, Moved, SettleRow, Write, number},
+    writer::Shared,
+};
+use crate::store::{
+    Error, Next, Settling,
+    codec::{Lookup, decode_attempts, encode_attempts, status},
+};
+
+static CLOSE: Repeated = Repeated::new(
+    "UPDATE messages SET status = CASE WHEN ? >> status & 1 THEN ? ELSE status END, attempts = coalesce(?, attempts), in_flight = 0, due_at = NULL, \
+     owner = NULL, closed_at = coalesce(closed_at, ?) WHERE id = ? AND owner = ? RETURNING status * 2 + (closed_at = ?)",
+);
+
+static WAIT: Repeated = Repeated::new(
+    "UPDATE messages SET attempts = coalesce(?, attempts), in_flight = 0, due_at = CASE WHEN due_at IS NULL THEN NULL ELSE ? END, owner = NULL \
+     WHERE id = ? AND owner = ? RETURNING status",
+);
+
+static CONTINUE: Repeated =
+    Repeated::new("UPDATE messages SET attempts = coalesce(?, attempts), in_flight = 0 WHERE id = ? AND owner = ? RETURNING status");
+
+/// Settles every [`Write::Settle`] and answers them.
+pub async fn all(
+    connection: &mut SqliteConnection,
+    writes: &[Write],
+    answers: &mut [Option<Answer>],
+    shared: &Shared,
+    moved: &mut Moved,
+) -> Result<(), Error> {
+    let mut close: Vec<(usize, &SettleRow, Status)> = Vec::new();
+    let mut wait: Vec<(usize, &SettleRow, Timestamp)> = Vec::new();
+    let mut go_on: Vec<(usize, &SettleRow)> = Vec::new();
+    for (index, write) in writes.iter().enumerate() {
+        let Write::Settle(row) = write else { continue };
+        match row.next {
+            Next::Close(status) => close.push((index, row, status)),
+            Next::Wait(until) => wait.push((index, row, until)),
+            Next::Continue => go_on.push((index, row)),
+        }
+    }
+    let closed = CLOSE
+        .run(connection, &close, |arguments, (_, row, status)| {
+            bind!(
+                arguments,
+                status.mask_of_predecessors(),
+                number(*status),
+                row.attempts_json.as_deref(),
+                row.at.as_millis(),
+                row.id.uuid(),
+                row.owner,
+                row.at.as_millis(),
+            )
+        })
+        .await?;
+    let waiting = WAIT
+        .run(connection, &wait, |arguments, (_, row, until)| {
+            bind!(arguments, row.attempts_json.as_deref(), until.as_millis(), row.id.uuid(), row.owner)
+        })
+        .await?;
+    let going_on = CONTINUE
+        .run(connection, &go_on, |arguments, (_, row)| bind!(arguments, row.attempts_json.as_deref(), row.id.uuid(), row.owner))
+        .await?;
+
+    let closed = close.into_iter().zip(closed).map(|((index, row, _), given)| (index, row, given.map(|given| (given / 2, given % 2 == 1))));
+    let waiting = wait.into_iter().zip(waiting).map(|((index, row, _), given)| (index, row, given.map(|given| (given, false))));
+    let going_on = go_on.into_iter().zip(going_on).map(|((index, row), given)| (index, row, given.map(|given| (given, false))));
+    for (index, row, given) in closed.chain(waiting).chain(going_on) {
+        let settling = match given {
+            Some((now, closed_here)) => {
+                if closed_here {
+                    moved.closed(row.category);
+                }
+                Settling::Settled(status(now)?)
+            }
+            None => late(connection, row, moved).await?,
+        };
+        let settling = join(connection, row, settling, shared, moved).await?;
+        answers[index] = Some(Answer::Settled(settling));
+    }
+    Ok(())
+}
+
+/// The lease is another's. Merges the end of the attempt into what the row says.
+async fn late(connection: &mut SqliteConnection, row: &SettleRow, moved: &mut Moved) -> Result<Settling, Error> {
+    let found = sqlx::query("SELECT status, attempts, category FROM messages WHERE id = ?")
+        .bind(row.id.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(found) = found else { return Ok(Settling::Missing) };
+    let now = status(found.try_get("status")?)?;
+    let mut attempts = decode_attempts(found.try_get("attempts")?)?;
+    if !merge(&mut attempts, &row.attempts) {
+        return Ok(Settling::Late(now));
+    }
+    let accepted = row.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(|ended| ended.outcome == Outcome::Accepted));
+    let next = if accepted && now.may_become(Status::Submitted) { Status::Submitted } else { now };
+    let closes = now.is_open() && next.is_closed();
+    sqlx::query("UPDATE messages SET attempts = ?, status = ?, due_at = CASE WHEN ? THEN NULL ELSE due_at END, closed_at = CASE WHEN ? THEN ? ELSE closed_at END WHERE id = ?")
+        .bind(encode_attempts(&attempts)?)
+        .bind(number(next))
+        .bind(next.is_closed())
+        .bind(closes)
+        .bind(row.at.as_millis())
+        .bind(row.id.uuid())
+        .execute(&mut *connection)
+        .await?;
+    if closes {
+        moved.closed(found.try_get("category")?);
+    }
+    Ok(Settling::Late(next))
+}
+
+/// Puts known ends in place of open or interrupted attempts. Whether anything changed.
+fn merge(stored: &mut Vec<Attempt>, known: &[Attempt]) -> bool {
+    let mut changed = false;
+    for attempt in known.iter().filter(|attempt| !attempt.is_open()) {
+        let same =
+            |other: &&mut Attempt| other.opened.number == attempt.opened.number && other.opened.started_at == attempt.opened.started_at;
+        match stored.iter_mut().find(same) {
+            Some(other) if other.ended == attempt.ended => {}
+            Some(other) => {
+                other.ended.clone_from(&attempt.ended);
+                changed = true;
+            }
+            None => {}
+        }
+    }
+    changed
+}
+
+/// Makes the submission findable for receipts, and applies those that came before it.
+async fn join(
+    connection: &mut SqliteConnection,
+    row: &SettleRow,
+    settling: Settling,
+    shared: &Shared,
+    moved: &mut Moved,
+) -> Result<Settling, Error> {
+    let Some(hash) = row.submitted_hash else { return Ok(settling) };
+    let pair = (Lookup::ProviderMessageId, hash, row.id);
+    if row.at.since(row.id.made_at()) > lookups::DERIVED {
+        lookups::insert(connection, &[pair]).await?;
+    } else {
+        moved.pairs.push(pair);
+    }
+    let Some(last) = row.attempts.last() else { return Ok(settling) };
+    match receipts::join_early(connection, row.id, last, shared, moved).await? {
+        Some(status) => Ok(match settling {
+            Settling::Late(_) => Settling::Late(status),
+            _ => Settling::Settled(status),
+        }),
+        None => Ok(settling),
+    }
+}

@@ -1,0 +1,150 @@
+//! Opening the file: settings, schema, what the dead process left, what memory must know.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::TryStreamExt;
+use rand::RngCore;
+use sqlx::{
+    ConnectOptions, Row, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tidings_core::{
+    id::{MessageId, uuid_v7},
+    time::Timestamp,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{
+    Sqlite,
+    lookups::{DERIVED, Pair, Recent},
+    writer::{self, BACKLOG, Shared, Tick},
+};
+use crate::{
+    clock::Clock,
+    seal::{Keyring, LookupKey},
+    store::{
+        Error,
+        codec::{Codec, Lookup, decode_attempts, short},
+    },
+};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Reading connections: more would only compete for two cores.
+const READERS: u32 = 4;
+/// Larger than the default, because a row with its sealed body and attempts is about a kilobyte.
+const PAGE_BYTES: u32 = 8192;
+/// Page cache of the writer, in KiB (negative: SQLite's notation).
+const CACHE_KIB: i64 = -32_768;
+const SEALED_LOOKUP_KEY: &str = "lookup key";
+
+impl Sqlite {
+    /// Opens (and makes) the file, and starts its writer. `observe` is told of every transaction.
+    pub async fn open(
+        path: &Path,
+        keyring: Arc<Keyring>,
+        clock: Clock,
+        observe: impl Fn(Tick) + Send + Sync + 'static,
+    ) -> Result<(Self, JoinHandle<()>), Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("cache_size", CACHE_KIB.to_string())
+            .pragma("wal_autocheckpoint", "4000")
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        MIGRATIONS.run(&mut connection).await.map_err(|error| Error::Broken(error.into()))?;
+        let lookup = lookup_key(&mut connection, &keyring).await?;
+        let codec = Codec::new(keyring, lookup);
+        void_leases(&mut connection, clock.now()).await?;
+        let recent = Recent::default();
+        recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
+        let open = count_open(&mut connection).await?;
+        let early: i64 = sqlx::query("SELECT count(*) FROM early_receipts").fetch_one(&mut connection).await?.try_get(0)?;
+
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        let shared = Arc::new(Shared { codec, recent, clock, open, early: AtomicI64::new(early), observe: Box::new(observe) });
+        let (requests, received) = mpsc::channel(BACKLOG);
+        let writer = tokio::spawn(writer::run(connection, received, Arc::clone(&shared)));
+        Ok((Self { requests, readers, shared }, writer))
+    }
+}
+
+async fn lookup_key(connection: &mut SqliteConnection, keyring: &Keyring) -> Result<LookupKey, Error> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_key'").fetch_optional(&mut *connection).await?;
+    let bytes: [u8; 32] = if let Some(row) = row {
+        let sealed: Vec<u8> = row.try_get(0)?;
+        let opened = keyring.open(SEALED_LOOKUP_KEY, &sealed).map_err(|error| Error::Broken(error.into()))?;
+        opened.try_into().map_err(|_| Error::Broken(anyhow::anyhow!("meta.lookup_key does not hold 32 bytes")))?
+    } else {
+        let mut bytes = [0; 32];
+        rand::rng().fill_bytes(&mut bytes);
+        let sealed = keyring.seal(SEALED_LOOKUP_KEY, &bytes);
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('lookup_key', ?)").bind(sealed).execute(connection).await?;
+        bytes
+    };
+    Ok(LookupKey::new(&bytes))
+}
+
+/// The file belongs to this process alone, so whoever held a lease is dead.
+async fn void_leases(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), Error> {
+    sqlx::query("UPDATE messages SET due_at = min(due_at, ?), owner = NULL WHERE due_at IS NOT NULL AND owner IS NOT NULL")
+        .bind(now.as_millis())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What the look-up table may lack: the pairs of all messages since shortly before its mark.
+async fn derived_pairs(connection: &mut SqliteConnection, codec: &Codec) -> Result<Vec<Pair>, Error> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_mark'").fetch_optional(&mut *connection).await?;
+    let mark = match row {
+        Some(row) => row.try_get::<Vec<u8>, _>(0)?.try_into().map_or(0, i64::from_be_bytes),
+        None => 0,
+    };
+    let from = uuid_v7(Timestamp::from_millis(mark) - DERIVED, [0; 10]);
+    let mut pairs = Vec::new();
+    let mut rows = sqlx::query("SELECT id, app, to_hash, reference_hash, idempotency_key, attempts FROM messages WHERE id >= ?")
+        .bind(from)
+        .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let id = MessageId::from_uuid(row.try_get("id")?);
+        pairs.push((Lookup::Recipient, row.try_get("to_hash")?, id));
+        if let Some(hash) = row.try_get("reference_hash")? {
+            pairs.push((Lookup::Reference, hash, id));
+        }
+        if let Some(Ok(key)) = row.try_get::<Option<Vec<u8>>, _>("idempotency_key")?.map(<[u8; 16]>::try_from) {
+            pairs.push((Lookup::Idempotency, short(key), id));
+        }
+        for attempt in decode_attempts(row.try_get("attempts")?)? {
+            if let Some(provider_message_id) = attempt.ended.and_then(|ended| ended.provider_message_id) {
+                pairs.push((Lookup::ProviderMessageId, codec.provider_message_id(&attempt.opened.provider, &provider_message_id), id));
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+async fn count_open(connection: &mut SqliteConnection) -> Result<[AtomicI64; 3], Error> {
+    let open = [const { AtomicI64::new(0) }; 3];
+    let rows =
+        sqlx::query("SELECT category, count(*) FROM messages WHERE due_at IS NOT NULL GROUP BY category").fetch_all(connection).await?;
+    for row in rows {
+        let (category, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if let Some(lane) = usize::try_from(category).ok().and_then(|category| open.get(category)) {
+            lane.store(count, Ordering::Relaxed);
+        }
+    }
+    Ok(open)
+}

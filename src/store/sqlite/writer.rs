@@ -1,0 +1,132 @@
+//! The one writer: a transaction a tick that carries whatever waits, one fsync for all of it.
+//!
+//! The first request waits for nobody; those that come while its transaction runs go together in the next. Nothing is
+//! answered before it is on disk. A transaction that fails because the store is away or full is dropped whole, and so
+//! are its replies: whoever asked sees `Unavailable` and may ask again. If it fails because one request is broken, the
+//! requests are tried one by one, so that a defect in one never holds up the others.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::mpsc;
+
+use super::{
+    accept, lookups,
+    lookups::Recent,
+    queue, receipts, settle, steer,
+    write::{Answer, Moved, Request, Write},
+};
+use crate::{
+    clock::Clock,
+    store::{Error, codec::Codec},
+};
+
+/// Requests in one transaction, at most: bounds its latency and the memory of a burst.
+pub const MAX_REQUESTS: usize = 1024;
+/// Requests that may wait for the writer before their callers do.
+pub const BACKLOG: usize = 4096;
+/// Pages of write-ahead log after which a tick is followed by a passive checkpoint (it waits for no reader).
+const CHECKPOINT_EVERY_TICKS: u32 = 256;
+
+/// What the writer shares with the readers of the same store.
+pub struct Shared {
+    pub codec: Codec,
+    pub recent: Recent,
+    pub clock: Clock,
+    /// Open messages by lane.
+    pub open: [AtomicI64; 3],
+    /// Receipts that wait for their message.
+    pub early: AtomicI64,
+    pub observe: Box<dyn Fn(Tick) + Send + Sync>,
+}
+
+/// What one transaction carried, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    pub requests: usize,
+    pub duration: std::time::Duration,
+}
+
+/// Runs until every sender is gone, then closes the connection.
+pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Request>, shared: Arc<Shared>) {
+    let mut waiting = Vec::with_capacity(MAX_REQUESTS);
+    let mut ticks: u32 = 0;
+    while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
+        let began = shared.clock.moment();
+        let size = waiting.len();
+        let (writes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).map(|request| (request.write, request.reply)).unzip();
+        match transaction(&mut connection, &writes, &shared).await {
+            Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
+            Err(error) if error.is_unavailable() || size == 1 => {
+                tracing::error!(error = &error as &dyn std::error::Error, requests = size, "a write to the store failed");
+            }
+            Err(_) => {
+                for (write, reply) in writes.into_iter().zip(replies) {
+                    match transaction(&mut connection, &[write], &shared).await {
+                        Ok(mut answers) => drop(answers.pop().map(|answer| reply.send(answer))),
+                        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a request to the store failed"),
+                    }
+                }
+            }
+        }
+        ticks = ticks.wrapping_add(1);
+        if ticks % CHECKPOINT_EVERY_TICKS == 0 {
+            // Failing is harmless: the next one does more.
+            drop(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await);
+        }
+        (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began) });
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
+    }
+}
+
+async fn transaction(connection: &mut SqliteConnection, writes: &[Write], shared: &Shared) -> Result<Vec<Answer>, Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut moved = Moved::default();
+    let answers = apply(&mut transaction, writes, shared, &mut moved).await?;
+    let merge = shared.recent.next_merge(shared.clock.now());
+    if let Some(merge) = &merge {
+        lookups::insert(&mut transaction, &merge.pairs).await?;
+        if let Some(mark) = merge.mark {
+            sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ('lookup_mark', ?)")
+                .bind(mark.as_millis().to_be_bytes().to_vec())
+                .execute(&mut *transaction)
+                .await?;
+        }
+    }
+    transaction.commit().await?;
+    if let Some(merge) = &merge {
+        shared.recent.merged(merge);
+    }
+    shared.recent.add(moved.pairs, shared.clock.now());
+    for (count, by) in shared.open.iter().zip(moved.open) {
+        count.fetch_add(by, Ordering::Relaxed);
+    }
+    shared.early.fetch_add(moved.early, Ordering::Relaxed);
+    Ok(answers)
+}
+
+/// Applies all writes: the frequent kinds together, a few statements for all of them, the others one by one.
+async fn apply(connection: &mut SqliteConnection, writes: &[Write], shared: &Shared, moved: &mut Moved) -> Result<Vec<Answer>, Error> {
+    let mut answers: Vec<Option<Answer>> = writes.iter().map(|_| None).collect();
+    accept::all(connection, writes, &mut answers, shared, moved).await?;
+    for (write, answer) in writes.iter().zip(&mut answers) {
+        let given = match write {
+            Write::Accept(_) | Write::Open(_) | Write::Settle(_) => continue,
+            Write::KeepAnswer { idempotency, answer, now } => accept::keep_answer(connection, *idempotency, answer, *now).await?,
+            Write::Lease { lane, lease, now, most } => queue::lease(connection, &shared.codec, *lane, *lease, *now, *most).await?,
+            Write::HandBack { ids, owner, now } => queue::hand_back(connection, ids, *owner, *now).await?,
+            Write::Receipt { fact, hash } => receipts::apply(connection, fact, *hash, shared, moved).await?,
+            Write::Cancel { which, now } => steer::cancel(connection, which, *now, shared, moved).await?,
+            Write::Release { app, id, now } => steer::release(connection, *app, *id, *now).await?,
+        };
+        *answer = Some(given);
+    }
+    queue::open_all(connection, writes, &mut answers).await?;
+    settle::all(connection, writes, &mut answers, shared, moved).await?;
+    answers.into_iter().map(|answer| answer.ok_or_else(|| Error::Broken(anyhow::anyhow!("a write was left unanswered")))).collect()
+}
