@@ -1,0 +1,70 @@
+//! The port to messages: every case on every backend, listed once.
+//!
+//! A backend is a function that makes an empty store; a case is a function that is given one. A new backend is one line in
+//! `suite!`, a new case one function and one line.
+
+mod cases;
+mod samples;
+
+use std::{future::Future, sync::Arc};
+
+use tempfile::TempDir;
+use tidings::{
+    clock::Clock,
+    seal::Keyring,
+    store::{Messages, Sqlite},
+};
+
+/// A store under test; dropping it removes whatever it lives in.
+pub struct Backend {
+    pub store: Arc<dyn Messages>,
+    _folder: TempDir,
+}
+
+async fn sqlite() -> Backend {
+    let folder = TempDir::new().unwrap();
+    let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
+    let (store, _writer) = Sqlite::open(&folder.path().join("tidings.db"), keyring, Clock::system(), |_| {}).await.unwrap();
+    Backend { store: Arc::new(store), _folder: folder }
+}
+
+fn run<F: Future<Output = Backend>, C: Future<Output = ()>>(backend: impl FnOnce() -> F, case: impl FnOnce(Arc<dyn Messages>) -> C) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let backend = backend().await;
+        case(Arc::clone(&backend.store)).await;
+    });
+}
+
+macro_rules! suite {
+    (backends: $backends:tt, cases: $cases:tt) => { suite!(@backends $backends $cases); };
+    (@backends [$($backend:ident),* $(,)?] $cases:tt) => { $( mod $backend { suite!(@cases $backend $cases); } )* };
+    (@cases $backend:ident [$($case:ident),* $(,)?]) => { $( #[test] fn $case() { super::run(super::$backend, super::cases::$case); } )* };
+}
+
+suite! {
+    backends: [sqlite],
+    cases: [
+        an_accepted_message_is_found_as_it_was_sent,
+        an_idempotency_key_is_accepted_once,
+        a_batch_answer_is_kept_with_its_key,
+        due_messages_are_leased_once_until_the_lease_is_over,
+        messages_that_are_not_due_are_not_leased,
+        a_message_born_leased_belongs_to_its_owner,
+        only_the_owner_opens_an_attempt,
+        a_settled_message_leaves_the_queue,
+        a_waiting_message_comes_back_when_it_is_due,
+        an_open_attempt_survives_its_worker,
+        a_late_outcome_is_recorded_and_moves_unknown,
+        receipts_move_a_message_forward_only,
+        a_receipt_before_the_answer_is_joined,
+        a_receipt_is_found_by_our_own_reference,
+        a_held_message_waits_for_its_release,
+        a_cancelled_message_cannot_be_opened,
+        cancel_is_too_late_while_an_attempt_is_out,
+        cancel_by_reference_counts,
+        a_listing_is_newest_first_and_pages_are_stable,
+        a_listing_obeys_every_filter,
+        open_messages_are_counted_by_lane,
+    ]
+}
