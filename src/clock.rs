@@ -3,6 +3,8 @@
 //! Everything that decides takes `now` and random bytes as arguments; whoever calls it holds a [`Clock`]. A virtual clock
 //! follows tokio's (paused) time, so tests move it with `tokio::time::advance`.
 
+#![expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::RngCore;
@@ -28,7 +30,6 @@ impl Clock {
     }
 
     /// The calendar: for what people and other systems see.
-    #[expect(clippy::disallowed_methods, reason = "the one reading of the calendar")]
     pub fn now(&self) -> Timestamp {
         match self.epoch {
             Some(epoch) => epoch + self.start.elapsed(),
@@ -49,9 +50,9 @@ impl Clock {
         self.start + moment.since_start()
     }
 
-    /// Ten random bytes: what an id needs besides the time.
-    pub fn random(&self) -> [u8; 10] {
-        let mut bytes = [0; 10];
+    /// Random bytes from the system's generator: ten for an id, more for a key.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
         rand::rng().fill_bytes(&mut bytes);
         bytes
     }

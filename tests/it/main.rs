@@ -1,3 +1,5 @@
 //! One binary for everything that needs more than a function: suites over every backend, journeys, faults.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod suites;

@@ -126,7 +126,7 @@ async fn late(connection: &mut SqliteConnection, row: &SettleRow, moved: &mut Mo
 }
 
 /// Puts known ends in place of open or interrupted attempts. Whether anything changed.
-fn merge(stored: &mut Vec<Attempt>, known: &[Attempt]) -> bool {
+fn merge(stored: &mut [Attempt], known: &[Attempt]) -> bool {
     let mut changed = false;
     for attempt in known.iter().filter(|attempt| !attempt.is_open()) {
         let same =

@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
-use rand::RngCore;
 use sqlx::{
     ConnectOptions, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -65,7 +64,7 @@ impl Sqlite {
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| Error::Broken(error.into()))?;
-        let lookup = lookup_key(&mut connection, &keyring).await?;
+        let lookup = lookup_key(&mut connection, &keyring, clock.random()).await?;
         let codec = Codec::new(keyring, lookup);
         void_leases(&mut connection, clock.now()).await?;
         let recent = Recent::default();
@@ -81,18 +80,16 @@ impl Sqlite {
     }
 }
 
-async fn lookup_key(connection: &mut SqliteConnection, keyring: &Keyring) -> Result<LookupKey, Error> {
+async fn lookup_key(connection: &mut SqliteConnection, keyring: &Keyring, random: [u8; 32]) -> Result<LookupKey, Error> {
     let row = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_key'").fetch_optional(&mut *connection).await?;
     let bytes: [u8; 32] = if let Some(row) = row {
         let sealed: Vec<u8> = row.try_get(0)?;
         let opened = keyring.open(SEALED_LOOKUP_KEY, &sealed).map_err(|error| Error::Broken(error.into()))?;
         opened.try_into().map_err(|_| Error::Broken(anyhow::anyhow!("meta.lookup_key does not hold 32 bytes")))?
     } else {
-        let mut bytes = [0; 32];
-        rand::rng().fill_bytes(&mut bytes);
-        let sealed = keyring.seal(SEALED_LOOKUP_KEY, &bytes);
+        let sealed = keyring.seal(SEALED_LOOKUP_KEY, &random);
         sqlx::query("INSERT INTO meta (name, value) VALUES ('lookup_key', ?)").bind(sealed).execute(connection).await?;
-        bytes
+        random
     };
     Ok(LookupKey::new(&bytes))
 }

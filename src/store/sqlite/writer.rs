@@ -73,7 +73,7 @@ pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<
             }
         }
         ticks = ticks.wrapping_add(1);
-        if ticks % CHECKPOINT_EVERY_TICKS == 0 {
+        if ticks.is_multiple_of(CHECKPOINT_EVERY_TICKS) {
             // Failing is harmless: the next one does more.
             drop(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await);
         }
