@@ -7,6 +7,7 @@
 mod codec;
 mod error;
 mod messages;
+pub mod postgres;
 mod sqlite;
 
 pub use self::{

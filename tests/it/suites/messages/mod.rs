@@ -6,32 +6,48 @@
 mod cases;
 mod samples;
 
-use std::{future::Future, sync::Arc};
+use std::{any::Any, future::Future, sync::Arc};
 
 use tempfile::TempDir;
 use tidings::{
     clock::Clock,
     seal::Keyring,
-    store::{Messages, Sqlite},
+    store::{
+        Messages, Sqlite,
+        postgres::{Connections, PostgresStore},
+    },
 };
+
+use crate::servers;
 
 /// A store under test; dropping it removes whatever it lives in.
 pub struct Backend {
     pub store: Arc<dyn Messages>,
-    _folder: TempDir,
+    _home: Box<dyn Any>,
 }
 
-async fn sqlite() -> Backend {
+fn keyring() -> Arc<Keyring> {
+    Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap())
+}
+
+async fn sqlite() -> Option<Backend> {
     let folder = TempDir::new().unwrap();
-    let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
-    let (store, _writer) = Sqlite::open(&folder.path().join("tidings.db"), keyring, Clock::system(), |_| {}).await.unwrap();
-    Backend { store: Arc::new(store), _folder: folder }
+    let (store, _writer) = Sqlite::open(&folder.path().join("tidings.db"), keyring(), Clock::system(), |_| {}).await.unwrap();
+    Some(Backend { store: Arc::new(store), _home: Box::new(folder) })
 }
 
-fn run<F: Future<Output = Backend>, C: Future<Output = ()>>(backend: impl FnOnce() -> F, case: impl FnOnce(Arc<dyn Messages>) -> C) {
+async fn postgres() -> Option<Backend> {
+    let database = servers::database().await?;
+    let connections = Connections::new(&database).unwrap();
+    PostgresStore::migrate(&connections).await.unwrap();
+    let store = PostgresStore::open(connections, keyring(), Clock::system()).await.unwrap();
+    Some(Backend { store: Arc::new(store), _home: Box::new(()) })
+}
+
+fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(backend: impl FnOnce() -> F, case: impl FnOnce(Arc<dyn Messages>) -> C) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let backend = backend().await;
+        let Some(backend) = backend().await else { return };
         case(Arc::clone(&backend.store)).await;
     });
 }
@@ -43,7 +59,7 @@ macro_rules! suite {
 }
 
 suite! {
-    backends: [sqlite],
+    backends: [sqlite, postgres],
     cases: [
         an_accepted_message_is_found_as_it_was_sent,
         an_idempotency_key_is_accepted_once,

@@ -1,0 +1,203 @@
+//! The store on PostgreSQL: the same promises as on SQLite, for any number of processes.
+//!
+//! A commit is durable (`synchronous_commit` stays on), and what many callers ask for at once is one statement over arrays
+//! ([`group`]). Nothing here trusts the server to answer: every call has a deadline of its own, because a frozen server still
+//! completes TCP connects, and a connection that missed its deadline is thrown away instead of going back to the pool.
+//! Plans never depend on statistics: the settings of every connection leave the planner nothing but the indexes.
+
+mod accept;
+mod connection;
+mod group;
+mod queue;
+mod read;
+mod receipts;
+mod schema;
+mod settle;
+mod steer;
+mod wake;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidings_core::{
+    attempt::Attempt,
+    id::{AppId, MessageId},
+    message::Lane,
+    time::Timestamp,
+};
+
+pub use self::{connection::Connections, schema::SchemaError};
+use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
+use super::{
+    Accepting, Cancelling, Error, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,
+    ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
+    codec::{Codec, NewRow, encode_attempts},
+};
+use crate::{clock::Clock, seal::Keyring};
+
+/// Rows of one batched statement, at most: bounds latency and memory of a burst.
+const MOST: usize = 512;
+/// Batches of one kind under way at once: two keep the server busy while the next one grows.
+const LANES: usize = 2;
+
+/// Messages on PostgreSQL.
+pub struct PostgresStore {
+    connections: Connections,
+    codec: Arc<Codec>,
+    accepts: Group<Vec<NewRow>, Vec<Accepting>>,
+    opens: Group<OpenRow, Opening>,
+    settles: Group<SettleRow, Settling>,
+    wake: wake::Wake,
+}
+
+impl PostgresStore {
+    /// Opens the store of a database whose schema is up to date ([`Self::migrate`]). `keyring` must be the one that every
+    /// other node uses.
+    pub async fn open(connections: Connections, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, SchemaError> {
+        schema::check(&connections).await?;
+        let lookup = schema::lookup_key(&connections, &keyring, clock).await?;
+        schema::ensure_weeks(&connections, clock.now()).await?;
+        Ok(Self::with(connections, Arc::new(Codec::new(keyring, lookup))))
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(connections: &Connections) -> Result<(), SchemaError> {
+        schema::migrate(connections).await
+    }
+
+    fn with(connections: Connections, codec: Arc<Codec>) -> Self {
+        let accepts = Group::start(LANES, MOST, {
+            let connections = connections.clone();
+            move |batch: Arc<Vec<Vec<NewRow>>>| {
+                let connections = connections.clone();
+                async move { run!(connections, |connection| accept::all(connection, &batch).await) }
+            }
+        });
+        let opens = Group::start(LANES, MOST, {
+            let connections = connections.clone();
+            move |batch: Arc<Vec<OpenRow>>| {
+                let connections = connections.clone();
+                async move { run!(connections, |connection| queue::open_all(connection, &batch).await) }
+            }
+        });
+        let settles = Group::start(LANES, MOST, {
+            let connections = connections.clone();
+            move |batch: Arc<Vec<SettleRow>>| {
+                let connections = connections.clone();
+                async move {
+                    run!(connections, |connection| {
+                        let mut settled = settle::all(connection, &batch).await?;
+                        // A receipt may have been there first: our own facts are committed, now look for its.
+                        receipts::join_early(connection, &batch, &mut settled).await?;
+                        Ok(settled)
+                    })
+                }
+            }
+        });
+        let wake = wake::Wake::start(connections.clone());
+        Self { connections, codec, accepts, opens, settles, wake }
+    }
+
+    /// Is notified when any process may have put a message that is due at once.
+    pub fn woken(&self) -> Arc<tokio::sync::Notify> {
+        self.wake.woken()
+    }
+
+    /// Forgets what is older than the retention: whole weeks of messages, and what was kept beside them.
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error> {
+        run!(self.connections, |connection| schema::purge(connection, before).await)
+    }
+}
+
+#[async_trait]
+impl Messages for PostgresStore {
+    async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
+        let rows = messages.iter().map(|new| self.codec.row(new)).collect::<Result<Vec<_>, _>>()?;
+        let unleased = rows.iter().any(|row| row.owner.is_none());
+        let accepted = self.accepts.ask(rows).await?;
+        if unleased {
+            self.wake.wake();
+        }
+        Ok(accepted)
+    }
+
+    async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
+        run!(self.connections, |connection| accept::repeat_of(connection, key, now).await)
+    }
+
+    async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error> {
+        let sealed = self.codec.seal_answer(&answer);
+        run!(self.connections, |connection| accept::keep_answer(connection, idempotency, &sealed, now).await)
+    }
+
+    async fn kept_answer(&self, key: [u8; 16], now: Timestamp) -> Result<Option<([u8; 16], Vec<u8>)>, Error> {
+        let kept = run!(self.connections, |connection| accept::kept_answer(connection, key, now).await)?;
+        kept.map(|(body, sealed)| Ok((body, self.codec.open_answer(&sealed)?))).transpose()
+    }
+
+    async fn lease(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
+        run!(self.connections, |connection| queue::lease(connection, &self.codec, lane, lease, now, most).await)
+    }
+
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
+        run!(self.connections, |connection| queue::next_due(connection, lane).await)
+    }
+
+    async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error> {
+        run!(self.connections, |connection| queue::hand_back(connection, &ids, owner, now).await)?;
+        self.wake.wake();
+        Ok(())
+    }
+
+    async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
+        let provider = attempts.last().map(|last| last.opened.provider.clone()).unwrap_or_default();
+        self.opens.ask(OpenRow { id, lease, provider, attempts: encode_attempts(&attempts)? }).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {
+        let Settlement { id, owner, attempts, next, at } = settlement;
+        let attempts_json = if attempts.is_empty() { None } else { Some(encode_attempts(&attempts)?) };
+        let submitted_hash = settle::submitted(&attempts).map(|(provider, id)| self.codec.provider_message_id(provider, id));
+        let settling = self.settles.ask(SettleRow { id, owner, attempts, attempts_json, next, at, submitted_hash }).await?;
+        if matches!(next, Next::Wait(until) if until <= at) {
+            self.wake.wake();
+        }
+        Ok(settling)
+    }
+
+    async fn receipt(&self, receipt: ReceiptFact) -> Result<ReceiptMatch, Error> {
+        let hash = receipt.provider_message_id.as_deref().map(|id| self.codec.provider_message_id(&receipt.provider, id));
+        run!(self.connections, |connection| receipts::apply(connection, &receipt, hash).await)
+    }
+
+    async fn cancel(&self, app: Option<AppId>, id: MessageId, now: Timestamp) -> Result<Cancelling, Error> {
+        run!(self.connections, |connection| steer::cancel(connection, app, id, now).await)
+    }
+
+    async fn cancel_by_reference(&self, app: AppId, reference: &str, now: Timestamp) -> Result<(u64, u64), Error> {
+        let hash = self.codec.reference(app, reference);
+        run!(self.connections, |connection| steer::cancel_by_reference(connection, app, hash, now).await)
+    }
+
+    async fn release(&self, app: Option<AppId>, id: MessageId, now: Timestamp) -> Result<Releasing, Error> {
+        let released = run!(self.connections, |connection| steer::release(connection, app, id, now).await)?;
+        self.wake.wake();
+        Ok(released)
+    }
+
+    async fn get(&self, id: MessageId) -> Result<Option<Record>, Error> {
+        run!(self.connections, |connection| read::get(connection, &self.codec, id).await)
+    }
+
+    async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
+        run!(self.connections, |connection| read::list(connection, &self.codec, filter, before, limit).await)
+    }
+
+    async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
+        run!(self.connections, |connection| read::waiting(connection, now).await)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        run!(self.connections, |connection| Ok(sqlx::query("SELECT 1").execute(connection).await.map(drop)?))
+    }
+}

@@ -1,0 +1,105 @@
+//! Taking messages and opening attempts.
+
+use sqlx::{PgConnection, Row};
+use tidings_core::{
+    id::MessageId,
+    message::{Lane, Status},
+    time::Timestamp,
+};
+
+use super::read::{number, status};
+use crate::store::{
+    Error, Lease, LeaseOwner, Opening, Taken,
+    codec::{Codec, decode_attempts},
+};
+
+/// What others are taking at this moment is skipped, not waited for.
+const TAKE: &str = "UPDATE messages SET due_at = $1, owner = $2 WHERE id = ANY(ARRAY \
+    (SELECT id FROM messages WHERE category = $3 AND due_at <= $4 ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED)) \
+    RETURNING id, status, attempts, body";
+
+/// Only the owner of the lease may open an attempt, and only on a message that is still open.
+const OPEN: &str = "UPDATE messages AS m SET status = CASE WHEN ($6 >> m.status::int) & 1 = 1 THEN $7 ELSE m.status END, in_flight = true, \
+    attempts = o.attempts, provider = o.provider, due_at = o.due_at \
+    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[]) AS o (id, owner, attempts, provider, due_at) \
+    WHERE m.id = o.id AND m.owner = o.owner AND ($8 >> m.status::int) & 1 = 1 RETURNING m.id";
+
+/// An attempt that begins.
+#[derive(Clone)]
+pub struct OpenRow {
+    pub id: MessageId,
+    pub lease: Lease,
+    pub provider: String,
+    pub attempts: Vec<u8>,
+}
+
+/// Statuses in which an attempt may begin, as a mask.
+fn may_be_opened() -> i64 {
+    [Status::Accepted, Status::Scheduled, Status::Delivering].iter().fold(0, |mask, status| mask | 1 << status.index())
+}
+
+pub async fn lease(
+    connection: &mut PgConnection,
+    codec: &Codec,
+    lane: Lane,
+    lease: Lease,
+    now: Timestamp,
+    most: usize,
+) -> Result<Vec<Taken>, Error> {
+    let rows = sqlx::query(TAKE)
+        .bind(lease.until.as_millis())
+        .bind(lease.owner)
+        .bind(lane.index() as i16)
+        .bind(now.as_millis())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        taken.push(Taken {
+            message: codec.message(row.try_get("body")?)?,
+            status: status(row.try_get("status")?)?,
+            attempts: decode_attempts(row.try_get("attempts")?)?,
+            lease,
+        });
+    }
+    // RETURNING promises no order; ids are in the order of acceptance.
+    taken.sort_by_key(|taken| taken.message.id);
+    Ok(taken)
+}
+
+pub async fn next_due(connection: &mut PgConnection, lane: Lane) -> Result<Option<Timestamp>, Error> {
+    let due: Option<i64> =
+        sqlx::query_scalar("SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")
+            .bind(lane.index() as i16)
+            .fetch_optional(connection)
+            .await?;
+    Ok(due.map(Timestamp::from_millis))
+}
+
+pub async fn hand_back(connection: &mut PgConnection, ids: &[MessageId], owner: LeaseOwner, now: Timestamp) -> Result<(), Error> {
+    sqlx::query("UPDATE messages SET due_at = $1, owner = NULL WHERE id = ANY($2) AND owner = $3 AND due_at IS NOT NULL")
+        .bind(now.as_millis())
+        .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+        .bind(owner)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Opens attempts in one statement and answers them.
+pub async fn open_all(connection: &mut PgConnection, rows: &[OpenRow]) -> Result<Vec<Opening>, Error> {
+    let opened = sqlx::query(OPEN)
+        .bind(rows.iter().map(|row| row.id.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.lease.owner).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.attempts.as_slice()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.provider.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.lease.until.as_millis()).collect::<Vec<_>>())
+        .bind(Status::Delivering.mask_of_predecessors())
+        .bind(number(Status::Delivering))
+        .bind(may_be_opened())
+        .fetch_all(connection)
+        .await?;
+    let opened = opened.iter().map(|row| row.try_get(0).map(MessageId::from_uuid)).collect::<Result<std::collections::HashSet<_>, _>>()?;
+    Ok(rows.iter().map(|row| if opened.contains(&row.id) { Opening::Opened } else { Opening::Lost }).collect())
+}

@@ -1,0 +1,166 @@
+//! The schema and what must agree between nodes: its version, the master key, the partitions of the coming weeks.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row, migrate::Migrator};
+use tidings_core::{id::uuid_v7, time::Timestamp};
+
+use super::connection::{Connections, run};
+use crate::{
+    clock::Clock,
+    seal::{Keyring, LookupKey},
+    store::Error,
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The look-up key's purpose when it is sealed.
+const LOOKUP_KEY: &str = "lookup key";
+const WEEK: Duration = Duration::from_hours(7 * 24);
+/// Partitions that are made ahead: as long may nobody have started a node.
+const WEEKS_AHEAD: u32 = 8;
+/// Taken while partitions are made, so that two nodes that start together do not trip over each other.
+const PARTITIONS_LOCK: i64 = 0x7469_6469_6e67_7331;
+
+/// Why a node must not work on this database.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("the database's schema is older than this program (version {found}, needs {needed}): run `tidings migrate`")]
+    Older { found: i64, needed: i64 },
+    #[error("the database's schema is newer than this program (version {found}, knows {known}): use the newer program")]
+    Newer { found: i64, known: i64 },
+    #[error("another node uses another master key ({theirs}; this one has {ours}): every node needs the same secrets.master_key_file")]
+    OtherKey { ours: String, theirs: String },
+    #[error("the schema could not be brought up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<sqlx::Error> for SchemaError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+pub async fn migrate(connections: &Connections) -> Result<(), SchemaError> {
+    match check(connections).await {
+        Ok(()) => return Ok(()),
+        Err(SchemaError::Older { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    MIGRATIONS.run(connections.pool()).await?;
+    Ok(())
+}
+
+/// Whether the schema is the one that this program was built for.
+pub async fn check(connections: &Connections) -> Result<(), SchemaError> {
+    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let found: i64 = run!(connections, |connection| {
+        let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+        if !there {
+            return Ok(0);
+        }
+        let version =
+            sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success").fetch_one(connection).await?;
+        Ok(version)
+    })?;
+    match found.cmp(&needed) {
+        std::cmp::Ordering::Less => Err(SchemaError::Older { found, needed }),
+        std::cmp::Ordering::Greater => Err(SchemaError::Newer { found, known: needed }),
+        std::cmp::Ordering::Equal => Ok(()),
+    }
+}
+
+/// The key of look-up hashes, made by the first node; opening it proves that this node has the others' master key.
+pub async fn lookup_key(connections: &Connections, keyring: &Keyring, clock: Clock) -> Result<LookupKey, SchemaError> {
+    let ours = keyring.fingerprint();
+    let mut fresh = [0; 32];
+    for chunk in fresh.chunks_mut(8) {
+        chunk.copy_from_slice(&clock.random()[..8]);
+    }
+    let sealed = keyring.seal(LOOKUP_KEY, &fresh);
+    let (theirs, sealed): (Vec<u8>, Vec<u8>) = run!(connections, |connection| {
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('master_key', $1), ('lookup_key', $2) ON CONFLICT (name) DO NOTHING")
+            .bind(ours.as_bytes())
+            .bind(&sealed)
+            .execute(&mut *connection)
+            .await?;
+        let row =
+            sqlx::query("SELECT (SELECT value FROM meta WHERE name = 'master_key'), (SELECT value FROM meta WHERE name = 'lookup_key')")
+                .fetch_one(connection)
+                .await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    })?;
+    let theirs = String::from_utf8_lossy(&theirs).into_owned();
+    let opened = keyring.open(LOOKUP_KEY, &sealed).ok().and_then(|plain| <[u8; 32]>::try_from(plain).ok());
+    let Some(key) = opened.filter(|_| keyring.fingerprints().contains(&theirs)) else {
+        return Err(SchemaError::OtherKey { ours, theirs });
+    };
+    if theirs != ours {
+        rotate(connections, keyring, &ours, &key).await?;
+    }
+    Ok(LookupKey::new(&key))
+}
+
+/// A node came with a new first key that still opens the old: from now on the new one is what nodes must have.
+async fn rotate(connections: &Connections, keyring: &Keyring, ours: &str, key: &[u8]) -> Result<(), Error> {
+    let sealed = keyring.seal(LOOKUP_KEY, key);
+    run!(connections, |connection| {
+        sqlx::query("UPDATE meta SET value = CASE name WHEN 'master_key' THEN $1 ELSE $2 END WHERE name IN ('master_key', 'lookup_key')")
+            .bind(ours.as_bytes())
+            .bind(&sealed)
+            .execute(connection)
+            .await?;
+        Ok(())
+    })
+}
+
+/// Makes the partitions of this week and those to come.
+pub async fn ensure_weeks(connections: &Connections, now: Timestamp) -> Result<(), Error> {
+    run!(connections, |connection| {
+        let mut transaction = sqlx::Connection::begin(connection).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(PARTITIONS_LOCK).execute(&mut *transaction).await?;
+        for ahead in 0..=WEEKS_AHEAD {
+            let from = week_of(now + WEEK * ahead);
+            let name = format!("messages_{}", from.to_string()[..10].replace('-', ""));
+            let (low, high) = (uuid_v7(from, [0; 10]), uuid_v7(from + WEEK, [0; 10]));
+            let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(&name).fetch_one(&mut *transaction).await?;
+            if !there {
+                // Room on each page for the updates of a message's life, so that they touch no index.
+                let sql =
+                    format!("CREATE TABLE {name} PARTITION OF messages FOR VALUES FROM ('{low}') TO ('{high}') WITH (fillfactor = 60)");
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+            }
+        }
+        Ok(transaction.commit().await?)
+    })
+}
+
+/// The beginning of the week that a time lies in; weeks are counted from 1970, in UTC.
+fn week_of(at: Timestamp) -> Timestamp {
+    let week = i64::try_from(WEEK.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(at.as_millis().div_euclid(week) * week)
+}
+
+/// Drops the weeks that ended before `before` and forgets what was kept beside their messages. How many weeks went.
+pub async fn purge(connection: &mut PgConnection, before: Timestamp) -> Result<u64, Error> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT child.relname::text FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid \
+         JOIN pg_class AS parent ON parent.oid = inhparent WHERE parent.relname = 'messages' AND child.relname ~ '^messages_[0-9]{8}$'",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let last = format!("messages_{}", week_of(before).to_string()[..10].replace('-', ""));
+    let mut dropped = 0;
+    for name in names.into_iter().filter(|name| *name < last) {
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(&mut *connection).await?;
+        dropped += 1;
+    }
+    let oldest = uuid_v7(week_of(before), [0; 10]);
+    sqlx::query("DELETE FROM receipts WHERE message < $1").bind(oldest).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM provider_messages WHERE id < $1").bind(oldest).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM early_receipts WHERE at < $1").bind(before.as_millis()).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM idempotency_keys WHERE counts_from < $1").bind(before.as_millis()).execute(&mut *connection).await?;
+    Ok(dropped)
+}

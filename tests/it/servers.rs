@@ -1,0 +1,30 @@
+//! The real servers that tests run against, as `scripts/services` names them in the environment.
+//!
+//! Without a server a test says that it skips; with `CI=true` that is a failure, because there nothing is skipped.
+
+use sqlx::{Connection, PgConnection};
+
+/// The value of a variable, or `None` after having said what is skipped.
+fn given(variable: &str) -> Option<String> {
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{variable} is not set, and in CI nothing is skipped");
+        eprintln!("skipped: {variable} is not set (make test starts the servers)");
+    }
+    value
+}
+
+/// Makes an empty database of its own and names its address.
+pub async fn database() -> Option<String> {
+    let server = given("TIDINGS_TEST_DATABASE_URL")?;
+    let name = format!("test_{}", uuid::Uuid::from_u128(rand_id()).simple());
+    let mut connection = PgConnection::connect(&server).await.expect("the server of TIDINGS_TEST_DATABASE_URL answers");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.expect("may make databases");
+    let (base, _) = server.rsplit_once('/').expect("the address ends with a database");
+    Some(format!("{base}/{name}"))
+}
+
+fn rand_id() -> u128 {
+    let random = tidings::clock::Clock::system().random();
+    tidings_core::id::uuid_v7(tidings::clock::Clock::system().now(), random).as_u128()
+}
