@@ -155,7 +155,7 @@ impl Messages for PostgresStore {
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {
-        let Settlement { id, owner, attempts, next, at } = settlement;
+        let Settlement { id, owner, attempts, next, at, .. } = settlement;
         let attempts_json = if attempts.is_empty() { None } else { Some(encode_attempts(&attempts)?) };
         let submitted_hash = settle::submitted(&attempts).map(|(provider, id)| self.codec.provider_message_id(provider, id));
         let settling = self.settles.ask(SettleRow { id, owner, attempts, attempts_json, next, at, submitted_hash }).await?;

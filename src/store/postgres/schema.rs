@@ -75,10 +75,7 @@ pub async fn check(connections: &Connections) -> Result<(), SchemaError> {
 /// The key of look-up hashes, made by the first node; opening it proves that this node has the others' master key.
 pub async fn lookup_key(connections: &Connections, keyring: &Keyring, clock: Clock) -> Result<LookupKey, SchemaError> {
     let ours = keyring.fingerprint();
-    let mut fresh = [0; 32];
-    for chunk in fresh.chunks_mut(8) {
-        chunk.copy_from_slice(&clock.random()[..8]);
-    }
+    let fresh: [u8; 32] = clock.random();
     let sealed = keyring.seal(LOOKUP_KEY, &fresh);
     let (theirs, sealed): (Vec<u8>, Vec<u8>) = run!(connections, |connection| {
         sqlx::query("INSERT INTO meta (name, value) VALUES ('master_key', $1), ('lookup_key', $2) ON CONFLICT (name) DO NOTHING")

@@ -44,7 +44,10 @@ async fn postgres() -> Option<Backend> {
     Some(Backend { store: Arc::new(store), _home: Box::new(()) })
 }
 
-fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(backend: impl FnOnce() -> F, case: impl FnOnce(Arc<dyn Messages>) -> C) {
+fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
+    backend: impl FnOnce() -> F,
+    case: impl FnOnce(Arc<dyn Messages>) -> C,
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let Some(backend) = backend().await else { return };
