@@ -8,5 +8,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod seal;
+pub mod simulate_provider;
 pub mod store;
 pub mod telemetry;

@@ -5,6 +5,7 @@
 
 mod check;
 mod healthcheck;
+mod simulate_provider;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -57,6 +58,7 @@ impl Global {
 enum Command {
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
+    SimulateProvider(simulate_provider::SimulateProvider),
 }
 
 impl Command {
@@ -64,6 +66,7 @@ impl Command {
         match self {
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,
+            Self::SimulateProvider(command) => command.run(global).await,
         }
     }
 }

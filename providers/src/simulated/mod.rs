@@ -20,6 +20,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tidings_core::message::Channel;
 use tokio::time::Instant;
 
+pub use self::shape::Latency;
 use self::{outbox::Outbox, settings::Config, shape::FixedOutcome};
 use crate::{
     Accepted, Code, Context, Kind, Provider, Receipt, ReceiptError, ReceiptRequest, ReceiptStatus, SettingError, Settings, Submission,

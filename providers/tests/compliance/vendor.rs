@@ -101,7 +101,7 @@ async fn serve(mut stream: TcpStream, wire: Wire, read: Arc<AtomicUsize>, log: A
             }
             Wire::SilenceInside => {
                 stream.write_all(promise.as_bytes()).await.unwrap();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Wire::Noise => stream.write_all(b"\x16\x03\x01 nothing that is HTTP\r\n\r\n").await.unwrap(),
             Wire::Flood => {
