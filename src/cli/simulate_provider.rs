@@ -52,8 +52,7 @@ impl SimulateProvider {
         let control = self.control.unwrap_or(SocketAddr::new(self.listen.ip(), next_port));
         let listeners = Listeners::bind(self.listen, control).await.context("cannot listen")?;
         let (called, controlled) = listeners.addresses()?;
-        let [a, b, c, d, e, f, g, h, ..] = Clock::system().random();
-        let vendor = Vendor::new(behaviour, u64::from_le_bytes([a, b, c, d, e, f, g, h])).context("no HTTP client for receipts")?;
+        let vendor = Vendor::new(behaviour, u64::from_le_bytes(Clock::system().random())).context("no HTTP client for receipts")?;
         println!("simulated provider: http://{called}/send");
         println!("control:            http://{controlled}/behaviour");
         vendor.serve(listeners).await.context("the provider ended")
