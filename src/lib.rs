@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod seal;
 pub mod simulate_provider;
 pub mod store;

@@ -5,6 +5,7 @@
 //! happened: each is idempotent, so that whoever asked may ask again.
 
 mod codec;
+pub mod control;
 mod error;
 mod messages;
 pub mod postgres;
@@ -16,7 +17,7 @@ pub use self::{
         Accepting, Cancelling, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,
         ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
     },
-    sqlite::{Sqlite, Tick},
+    sqlite::{Sqlite, SqliteControl, Tick},
 };
 
 /// How long an idempotency key is remembered: from acceptance, or from `send_at`.

@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// Declares an enum whose variants have one spelling in JSON, SQL, metrics and text.
+#[macro_export]
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -56,7 +57,7 @@ macro_rules! words {
         }
     };
 }
-pub(crate) use words;
+pub use words;
 
 /// A word that is none of the known ones.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

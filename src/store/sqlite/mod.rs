@@ -4,6 +4,7 @@
 //! is answered has reached the disk. The file belongs to one process; leases of a process that died are void at once.
 
 mod accept;
+mod control;
 mod lookups;
 mod queue;
 mod read;
@@ -31,7 +32,7 @@ use tokio::{
 };
 
 use self::write::{Answer, CancelWhich, OpenRow, Request, SettleRow, Write};
-pub use self::writer::Tick;
+pub use self::{control::SqliteControl, writer::Tick};
 use super::{
     Accepting, Cancelling, Error, Filter, IDEMPOTENCY_LASTS, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Opening, Page,
     ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,

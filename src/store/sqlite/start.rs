@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Reading connections: more would only compete for two cores.
 const READERS: u32 = 4;
