@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Global;
+use crate::control::Bootstrap;
 
 /// Read the configuration and the bootstrap file, print every error at once, exit 1 if there is any
 #[derive(Debug, Args)]
@@ -11,7 +12,10 @@ pub(super) struct Check {}
 
 impl Check {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let _config = global.load()?;
+        let config = global.load()?;
+        if let Some(file) = &config.bootstrap.file {
+            Bootstrap::load(file)?;
+        }
         println!("the configuration is sound");
         Ok(())
     }

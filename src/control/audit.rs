@@ -11,6 +11,9 @@ use tidings_core::{id::AuditId, time::Timestamp};
 use super::model::ActorId;
 use crate::store::control::Linked;
 
+/// Entries read at once while the chain is walked: a megabyte or so.
+const VERIFIED_AT_ONCE: u32 = 1_000;
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -119,7 +122,10 @@ impl Verifier {
         }
         let entry: Entry = serde_json::from_str(&linked.body).map_err(|_| Broken::Changed { number })?;
         let columns = &linked.columns;
-        let same = entry.at == columns.at && entry.actor.as_str() == columns.actor && entry.action == columns.action && entry.object == columns.object;
+        let same = entry.at == columns.at
+            && entry.actor.as_str() == columns.actor
+            && entry.action == columns.action
+            && entry.object == columns.object;
         if !same {
             return Err(Broken::Columns { number });
         }
@@ -133,5 +139,47 @@ impl Verifier {
     /// The log is shorter or longer than the head says.
     pub fn finish(self, head: &Head) -> Result<i64, Broken> {
         if self.end == *head { Ok(self.end.count) } else { Err(Broken::Cut { found: self.end.count, recorded: head.count }) }
+    }
+}
+
+impl super::Control {
+    /// The log, newest first: entries with their numbers, before the number `before`.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn audit_log(&self, filter: &Filter, before: Option<i64>, limit: u32) -> Result<Vec<(i64, Entry)>, super::Error> {
+        let linked = self.store.audit(filter, before, limit).await?;
+        linked
+            .into_iter()
+            .map(|linked| {
+                let entry = serde_json::from_str(&linked.body).map_err(|error| crate::store::Error::Broken(error.into()))?;
+                Ok((linked.number, entry))
+            })
+            .collect()
+    }
+
+    /// Walks the whole chain: how many entries it has, or where it is broken.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn verify_audit(&self) -> Result<Result<i64, Broken>, super::Error> {
+        let key = self.snapshot().opened().audit().cloned();
+        let key = key.ok_or_else(|| crate::store::Error::Broken(anyhow::anyhow!("the installation has no key for its audit log")))?;
+        // Entries that come in while the walk is under way stand after this head.
+        let head = self.store.audit_head().await?;
+        let mut verifier = Verifier::new(key);
+        while verifier.count() < head.count {
+            let left = u32::try_from(head.count - verifier.count()).unwrap_or(u32::MAX).min(VERIFIED_AT_ONCE);
+            let links = self.store.audit_chain(verifier.count(), left).await?;
+            if links.is_empty() {
+                break;
+            }
+            for link in &links {
+                if let Err(broken) = verifier.next(link) {
+                    return Ok(Err(broken));
+                }
+            }
+        }
+        Ok(verifier.finish(&head))
     }
 }

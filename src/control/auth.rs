@@ -139,10 +139,8 @@ fn read_claims(snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Claim
     thread_local! {
         static VALIDATION: Validation = validation();
     }
-    let claims = VALIDATION
-        .with(|validation| jsonwebtoken::decode::<Claims>(token, &key.decoding, validation))
-        .map_err(|_| Unauthorized)?
-        .claims;
+    let claims =
+        VALIDATION.with(|validation| jsonwebtoken::decode::<Claims>(token, &key.decoding, validation)).map_err(|_| Unauthorized)?.claims;
     // Time is an argument here, so the library's own reading of the clock is off.
     if claims.exp.saturating_mul(1_000) <= now.as_millis() { Err(Unauthorized) } else { Ok(claims) }
 }

@@ -22,7 +22,8 @@ impl Control {
                 for family in scene.snapshot.families().filter(|family| over(family.expires_at)).take(BATCH) {
                     plan.delete(family);
                 }
-                let retired = |name: &str, end: Option<tidings_core::time::Timestamp>| name.starts_with(secrets::SIGNING) && end.is_some_and(over);
+                let retired =
+                    |name: &str, end: Option<tidings_core::time::Timestamp>| name.starts_with(secrets::SIGNING) && end.is_some_and(over);
                 for secret in scene.snapshot.secrets().filter(|secret| retired(&secret.name, secret.retires_at)) {
                     plan.delete(secret);
                 }

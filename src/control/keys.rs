@@ -77,7 +77,11 @@ impl Control {
             }
             if !plan.is_empty() {
                 let after = serde_json::json!({"secrets": done.secrets, "revisions": done.revisions, "key": scene.keyring.fingerprint()});
-                plan.log(scene, actor, Said { action: "master_key.rotated", object: "installation".into(), after: Some(after), ..Default::default() });
+                plan.log(
+                    scene,
+                    actor,
+                    Said { action: "master_key.rotated", object: "installation".into(), after: Some(after), ..Default::default() },
+                );
             }
             Ok((plan, done))
         })

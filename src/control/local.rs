@@ -71,9 +71,9 @@ impl LocalCopy {
 
     /// Writes the file if it is not what is known now. A failure is only logged: the next try comes within a second.
     pub async fn write(&mut self, keyring: &Keyring, confirmed_at: Timestamp) {
-        let fresh = self.written.is_some_and(|(sequence, at)| {
-            sequence == self.sequence && confirmed_at.as_millis() - at.as_millis() < CONFIRM_EVERY_MS
-        });
+        let fresh = self
+            .written
+            .is_some_and(|(sequence, at)| sequence == self.sequence && confirmed_at.as_millis() - at.as_millis() < CONFIRM_EVERY_MS);
         if fresh || self.sequence == 0 {
             return;
         }

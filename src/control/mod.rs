@@ -114,3 +114,13 @@ impl Scene<'_> {
         tidings_core::id::uuid_v7(self.now, self.clock.random())
     }
 }
+
+impl From<store::control::Error> for Error {
+    fn from(error: store::control::Error) -> Self {
+        match error {
+            store::control::Error::Store(error) => Self::Store(error),
+            store::control::Error::Conflict { .. } => Self::Busy,
+            store::control::Error::Exists { kind } => Self::Exists(kind),
+        }
+    }
+}

@@ -15,14 +15,7 @@ use tidings_core::{id::KeyId, time::Timestamp};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Actor, Error, POLL, Plan, Scene, Snapshot,
-    audit::ChainKey,
-    local::LocalCopy,
-    model::ActorId,
-    secrets,
-    snapshot::Unreadable,
-};
+use super::{Actor, Error, POLL, Plan, Scene, Snapshot, audit::ChainKey, local::LocalCopy, model::ActorId, secrets, snapshot::Unreadable};
 use crate::{
     clock::Clock,
     seal::Keyring,
@@ -167,7 +160,7 @@ impl Control {
     async fn refresh_with(&self, copy: &mut LocalCopy) -> Result<i64, Error> {
         let asked_at = self.clock.now();
         let snapshot = self.snapshot.load_full();
-        let (sequence, changed) = within(READ_TIMEOUT, self.store.changes_since(snapshot.sequence())).await.map_err(plain)?;
+        let (sequence, changed) = within(READ_TIMEOUT, self.store.changes_since(snapshot.sequence())).await?;
         if sequence != snapshot.sequence() {
             let next = snapshot.with(sequence, &changed, &self.keyring)?;
             copy.apply(sequence, changed);
@@ -258,7 +251,11 @@ impl Control {
                 return Ok(());
             }
             let actor = Actor::own(ActorId::system());
-            plan.log(&scene, &actor, super::plan::Said { action: "installation.keys_made", object: "installation".into(), ..Default::default() });
+            plan.log(
+                &scene,
+                &actor,
+                super::plan::Said { action: "installation.keys_made", object: "installation".into(), ..Default::default() },
+            );
             match self.commit(plan, chain_key, now).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Conflict { .. } | CommitError::Exists { .. }) => drop(self.refresh().await?),
@@ -286,7 +283,7 @@ impl Control {
     /// # Errors
     /// The store is away.
     pub async fn key_uses(&self) -> Result<HashMap<KeyId, Timestamp>, Error> {
-        let mut uses: HashMap<KeyId, Timestamp> = within(READ_TIMEOUT, self.store.key_uses()).await.map_err(plain)?.into_iter().collect();
+        let mut uses: HashMap<KeyId, Timestamp> = within(READ_TIMEOUT, self.store.key_uses()).await?.into_iter().collect();
         for (key, at) in self.own_uses() {
             let known = uses.entry(key).or_insert(at);
             *known = (*known).max(at);
@@ -347,14 +344,6 @@ impl Control {
             }
             Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "last uses of keys are not written yet"),
         }
-    }
-}
-
-fn plain(error: CommitError) -> Error {
-    match error {
-        CommitError::Store(error) => Error::Store(error),
-        CommitError::Conflict { .. } => Error::Busy,
-        CommitError::Exists { kind } => Error::Exists(kind),
     }
 }
 

@@ -79,8 +79,7 @@ impl Passwords {
 }
 
 fn hash(password: &Secret, salt: &[u8; SALT_BYTES]) -> Result<String, NotComputed> {
-    let hash: PasswordHash =
-        Argon2::default().hash_password_with_salt(password.expose().as_bytes(), salt).map_err(|_| NotComputed)?;
+    let hash: PasswordHash = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), salt).map_err(|_| NotComputed)?;
     Ok(hash.to_string())
 }
 

@@ -46,7 +46,14 @@ impl Plan {
 
     fn change<T: Record>(&mut self, record: &T, expected: i64) {
         let body = serde_json::to_string(record).expect("documents are plain structs with text keys");
-        self.changes.push(Change { kind: T::KIND, id: record.uuid(), scope: record.scope(), name: record.name(), expected, body: Some(body) });
+        self.changes.push(Change {
+            kind: T::KIND,
+            id: record.uuid(),
+            scope: record.scope(),
+            name: record.name(),
+            expected,
+            body: Some(body),
+        });
     }
 
     pub fn log(&mut self, scene: &Scene<'_>, actor: &Actor, said: Said<'_>) {

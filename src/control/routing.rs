@@ -132,8 +132,7 @@ fn keep_secrets(settings: &mut Settings, earlier: Option<&Provider>, kind: &str)
     let Some(earlier) = earlier.filter(|earlier| earlier.kind == kind) else { return BTreeMap::new() };
     let secrets = registry::secret_settings(kind).iter().copied();
     let left_out = secrets.filter(|name| settings.get(*name).is_none_or(Value::is_null));
-    let kept: BTreeMap<_, _> =
-        left_out.filter_map(|name| Some((name.to_owned(), earlier.settings.get(name).cloned()?))).collect();
+    let kept: BTreeMap<_, _> = left_out.filter_map(|name| Some((name.to_owned(), earlier.settings.get(name).cloned()?))).collect();
     for name in kept.keys() {
         settings.remove(name);
     }
@@ -148,7 +147,12 @@ fn read_route(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, prov
         let detail = with_nearest(format!("must be one of {}", SELECTIONS.join(", ")), &select, SELECTIONS.iter().copied());
         fields.fault("select", "unknown_word", detail);
     }
-    let names: Vec<String> = fields.required("providers", |fields, name| Some(fields.texts(name))).unwrap_or_default().iter().map(|name| (*name).to_owned()).collect();
+    let names: Vec<String> = fields
+        .required("providers", |fields, name| Some(fields.texts(name)))
+        .unwrap_or_default()
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
     let at = fields.at("providers");
     if map.contains_key("providers") && names.is_empty() {
         fields.fault("providers", "required", "must name at least one provider");
@@ -158,10 +162,18 @@ fn read_route(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, prov
         match providers.iter().find(|provider| provider.name == *name) {
             None => {
                 let known = providers.iter().map(|provider| provider.name.as_str());
-                fields.add([Fault::new(here, "unknown_provider", with_nearest("names no provider of this document".to_owned(), name, known))]);
+                fields.add([Fault::new(
+                    here,
+                    "unknown_provider",
+                    with_nearest("names no provider of this document".to_owned(), name, known),
+                )]);
             }
             Some(provider) if matches.channel.is_some_and(|channel| channel != provider.channel) => {
-                fields.add([Fault::new(here, "wrong_channel", format!("this provider carries {}, the route is for another channel", provider.channel))]);
+                fields.add([Fault::new(
+                    here,
+                    "wrong_channel",
+                    format!("this provider carries {}, the route is for another channel", provider.channel),
+                )]);
             }
             Some(_) if names[..index].contains(name) => fields.add([Fault::new(here, "duplicate", "is named twice")]),
             Some(_) => {}
@@ -221,7 +233,9 @@ fn check_settings(kind: &str, channel: Channel, settings: &Settings, kept: &BTre
         Ok(_) => Vec::new(),
         Err(errors) => errors
             .into_iter()
-            .filter(|error| !kept.keys().any(|name| error.path.strip_prefix("settings.").is_some_and(|rest| rest.split('.').next() == Some(name))))
+            .filter(|error| {
+                !kept.keys().any(|name| error.path.strip_prefix("settings.").is_some_and(|rest| rest.split('.').next() == Some(name)))
+            })
             .map(|error| Fault::new(pointer(&error.path), "invalid", error.problem))
             .collect(),
     }

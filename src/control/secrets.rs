@@ -96,13 +96,7 @@ impl OpenSecrets {
 
 /// A new secret, sealed.
 pub fn seal(name: &str, id: Uuid, plain: &[u8; 32], active_from: Timestamp, keyring: &Keyring) -> SealedSecret {
-    SealedSecret {
-        id,
-        name: name.to_owned(),
-        sealed: STANDARD.encode(keyring.seal(&purpose(name), plain)),
-        active_from,
-        retires_at: None,
-    }
+    SealedSecret { id, name: name.to_owned(), sealed: STANDARD.encode(keyring.seal(&purpose(name), plain)), active_from, retires_at: None }
 }
 
 /// The same secret sealed with the first master key; `None` if it is already.

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{
     model::{
-        ApiKey, App, Approval, KeyHash, Kind, RecipientHash, Record, RoutingRevision, RoutingState, SealedSecret, Signature, Suppression, Template,
-        TemplateVersion, TokenFamily, User, VersionStatus,
+        ApiKey, App, Approval, KeyHash, Kind, RecipientHash, Record, RoutingRevision, RoutingState, SealedSecret, Signature, Suppression,
+        Template, TemplateVersion, TokenFamily, User, VersionStatus,
     },
     secrets::OpenSecrets,
 };
@@ -232,7 +232,8 @@ impl Snapshot {
 
     /// Whether this recipient must not be written to by this app.
     pub fn is_suppressed(&self, app: AppId, recipient: RecipientHash) -> bool {
-        !self.suppressed.is_empty() && (self.suppressed.contains_key(&(Some(app), recipient)) || self.suppressed.contains_key(&(None, recipient)))
+        !self.suppressed.is_empty()
+            && (self.suppressed.contains_key(&(Some(app), recipient)) || self.suppressed.contains_key(&(None, recipient)))
     }
 
     pub fn suppression(&self, id: SuppressionId) -> Option<&Arc<Kept<Suppression>>> {

@@ -11,6 +11,7 @@ use super::{Applied, Bootstrap, NewApp, NewTemplate};
 use crate::control::{
     Actor, Control, Error, Plan, Scene,
     model::{ActorId, ApiKey, App, RoutingRevision, RoutingState, Signature, Template, TemplateVersion, User, VersionStatus},
+    password,
     plan::Said,
     routing,
 };
@@ -57,6 +58,9 @@ impl Bootstrap {
         let mut hashes = HashMap::new();
         for user in &self.users {
             if control.snapshot().user_named(&user.name).is_none() {
+                if !password::is_password(user.password.expose()) {
+                    tracing::warn!(user = user.name, "the bootstrap file gives this person a password that is easy to guess");
+                }
                 hashes.insert(user.name.clone(), control.hash_password(&user.password).await?);
             }
         }
@@ -138,7 +142,11 @@ impl Work<'_> {
                 created_by: ActorId::bootstrap(),
             };
             self.plan.create(&made);
-            self.say("key.created", made.id.to_string(), serde_json::json!({"name": made.name, "app": app, "scopes": made.scopes, "test": made.test}));
+            self.say(
+                "key.created",
+                made.id.to_string(),
+                serde_json::json!({"name": made.name, "app": app, "scopes": made.scopes, "test": made.test}),
+            );
             self.applied.keys += 1;
         }
     }
@@ -170,7 +178,11 @@ impl Work<'_> {
             created_at: scene.now,
         };
         self.plan.create(&made);
-        self.say("template.created", made.id.to_string(), serde_json::json!({"name": made.name, "versions": made.versions.len(), "status": "approved"}));
+        self.say(
+            "template.created",
+            made.id.to_string(),
+            serde_json::json!({"name": made.name, "versions": made.versions.len(), "status": "approved"}),
+        );
         self.applied.templates += 1;
     }
 

@@ -82,12 +82,6 @@ fn read(map: &Map<String, Value>, faults: &mut Vec<Fault>) -> Bootstrap {
         bootstrap.apps.push(app);
     }
     let document = routing::read_fields(&mut fields, None);
-    for (index, route) in document.routes.iter().enumerate() {
-        for (place, name) in route.matches.app.iter().enumerate().filter(|(_, name)| !seen.apps.contains(*name)) {
-            let detail = crate::control::fields::with_nearest("names no app of this file".to_owned(), name, seen.apps.iter().map(String::as_str));
-            fields.add([Fault::new(format!("/routes/{index}/match/app/{place}"), "unknown_app", detail)]);
-        }
-    }
     bootstrap.routing = (fields.has("providers") || fields.has("routes")).then_some(document);
     fields.finish();
     bootstrap
@@ -102,19 +96,21 @@ struct Seen {
 }
 
 fn read_user(mut fields: Fields<'_>) -> Option<NewUser> {
-    let name = fields.name("name", User::is_name, "1 to 64 lower-case letters, digits and -_.@, and no word of the service's own").map(str::to_owned);
+    let name = fields.name("name", User::is_name, "1 to 64 letters, digits and -_.@, and no word of the service's own").map(str::to_owned);
     let role = fields.required("role", Fields::word);
-    let expected = format!("{} to {} characters", password::MIN_PASSWORD_CHARS, password::MAX_PASSWORD_CHARS);
-    let password = fields.name("password", password::is_password, &expected).map(|text| Secret::new(text.to_owned()));
+    // Whoever writes the file answers for the password; that it is short is said when it is used.
+    let bounded = |text: &str| !text.is_empty() && text.len() <= password::MAX_PASSWORD_CHARS;
+    let password = fields.name("password", bounded, "1 to 256 characters").map(|text| Secret::new(text.to_owned()));
     fields.finish();
     Some(NewUser { name: name?, role: role?, password: password? })
 }
 
 fn read_app(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, seen: &mut Seen) -> Option<NewApp> {
     let mut fields = outer.inner(at, map);
-    let name = fields.name("name", App::is_name, "1 to 64 letters, digits and -_.").map(str::to_owned);
+    let name = fields.name("name", App::is_name, "1 to 64 characters").map(str::to_owned);
     // Id, time and actor are given when the app is made.
-    let mut app = App::new(AppId::from_uuid(uuid::Uuid::nil()), name.as_deref().unwrap_or_default(), Timestamp::default(), ActorId::bootstrap());
+    let mut app =
+        App::new(AppId::from_uuid(uuid::Uuid::nil()), name.as_deref().unwrap_or_default(), Timestamp::default(), ActorId::bootstrap());
     read_settings(&mut fields, &mut app);
     let mut keys: Vec<NewKey> = Vec::new();
     for (at, map) in fields.objects("keys") {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidings_core::{
-    id::{ApprovalId, AppId, SignatureId, TemplateId},
+    id::{AppId, ApprovalId, SignatureId, TemplateId},
     time::Timestamp,
 };
 
@@ -33,10 +33,20 @@ pub enum Target {
     /// A new app as it would be.
     App(Box<App>),
     /// The fields of an app that change, as the PATCH named them.
-    AppChange { app: AppId, fields: serde_json::Map<String, serde_json::Value> },
-    TemplateVersion { template: TemplateId, version: u32 },
-    Signature { signature: SignatureId },
-    RoutingRevision { number: u32 },
+    AppChange {
+        app: AppId,
+        fields: serde_json::Map<String, serde_json::Value>,
+    },
+    TemplateVersion {
+        template: TemplateId,
+        version: u32,
+    },
+    Signature {
+        signature: SignatureId,
+    },
+    RoutingRevision {
+        number: u32,
+    },
 }
 
 impl Target {

@@ -36,9 +36,9 @@ pub struct User {
 }
 
 impl User {
-    /// Lower-case letters, digits and `-_.@`, and nothing that another actor is called.
+    /// Letters, digits and `-_.@`, and nothing that another actor is called.
     pub fn is_name(text: &str) -> bool {
-        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | '@');
+        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
         (1..=64).contains(&text.len())
             && text.chars().all(letters)
             && !text.starts_with("key_")

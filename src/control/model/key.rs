@@ -217,7 +217,9 @@ mod tests {
     fn a_new_secret_has_the_shape_of_a_key() {
         let secret = KeyHash::secret(true, [7; 32]);
         assert_eq!(KeyHash::read(&secret), Ok((KeyHash::of(&secret), true)));
-        for text in ["", "tk_live_", "tk_live_short", "sk_live_0123456789abcdef0123456789abcdef", "tk_live_0123456789abcdef0123456789abcde "] {
+        for text in
+            ["", "tk_live_", "tk_live_short", "sk_live_0123456789abcdef0123456789abcdef", "tk_live_0123456789abcdef0123456789abcde "]
+        {
             assert_eq!(KeyHash::read(text), Err(NotAKey), "{text}");
         }
     }

@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn a_route_matches_when_all_that_it_names_holds() {
         let rule: Match =
-            serde_json::from_value(serde_json::json!({"channel": "sms", "category": "otp", "prefix": ["+86", "+852"], "app": ["shop"]})).unwrap();
+            serde_json::from_value(serde_json::json!({"channel": "sms", "category": "otp", "prefix": ["+86", "+852"], "app": ["shop"]}))
+                .unwrap();
         assert!(rule.holds(Channel::Sms, Category::Otp, "+85212345678", "shop"));
         assert!(!rule.holds(Channel::Sms, Category::Otp, "+4915112345", "shop"));
         assert!(!rule.holds(Channel::Voice, Category::Otp, "+8613800138000", "shop"));

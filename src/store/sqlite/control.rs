@@ -142,7 +142,10 @@ impl ControlStore for SqliteControl {
                 conditions.push(condition);
             }
         }
-        let sql = format!("SELECT number, at, actor, action, object, body, hash FROM control_audit WHERE {} ORDER BY number DESC LIMIT ?7", conditions.join(" AND "));
+        let sql = format!(
+            "SELECT number, at, actor, action, object, body, hash FROM control_audit WHERE {} ORDER BY number DESC LIMIT ?7",
+            conditions.join(" AND ")
+        );
         // Only the constant conditions above are put together; every value is bound.
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(before.unwrap_or(i64::MAX))
@@ -159,12 +162,14 @@ impl ControlStore for SqliteControl {
     }
 
     async fn audit_chain(&self, after: i64, limit: u32) -> Result<Vec<Linked>, Error> {
-        let rows = sqlx::query("SELECT number, at, actor, action, object, body, hash FROM control_audit WHERE number > ?1 ORDER BY number LIMIT ?2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(away)?;
+        let rows = sqlx::query(
+            "SELECT number, at, actor, action, object, body, hash FROM control_audit WHERE number > ?1 ORDER BY number LIMIT ?2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(away)?;
         rows.iter().map(linked).collect()
     }
 
