@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod delivery;
 pub mod seal;
 pub mod simulate_provider;
 pub mod store;

@@ -16,6 +16,8 @@ mod set;
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 pub use self::{
     backoff::full_jitter,
     budget::{Budget, BudgetSettings},
@@ -76,12 +78,20 @@ impl Course {
 
     /// Continues after the attempts that are on record; a provider that is no longer a candidate is `None`.
     ///
-    /// A new round begins, because time has passed since; who refused the text or has no account stays out.
+    /// A new round begins, because time has passed since; who refused the text or has no account stays out. As many rounds
+    /// are behind it as the provider tried most often was tried, so that the backoff goes on where it was.
     #[must_use]
     pub fn resumed(mut self, attempts: impl IntoIterator<Item = (Option<usize>, Outcome)>) -> Self {
+        let mut times: SmallVec<[(usize, u32); 8]> = SmallVec::new();
         for (provider, outcome) in attempts {
             self.count(provider, outcome);
+            let Some(provider) = provider else { continue };
+            match times.iter_mut().find(|(place, _)| *place == provider) {
+                Some((_, count)) => *count += 1,
+                None => times.push((provider, 1)),
+            }
         }
+        self.rounds = times.iter().map(|(_, count)| *count).max().unwrap_or(0);
         self.tried = ProviderSet::EMPTY;
         self
     }
@@ -146,6 +156,11 @@ impl Course {
     /// The message's time is over without a clear end.
     pub const fn expired(&self) -> Decision {
         self.without_success(Status::Expired)
+    }
+
+    /// Nobody may take it: no route, or none that is cheap enough.
+    pub const fn without_candidate(&self) -> Decision {
+        self.without_success(Status::Failed)
     }
 
     const fn without_success(&self, status: Status) -> Decision {

@@ -1,0 +1,44 @@
+//! The story of one message on its way out. Read it first.
+//!
+//! Guard (expired? held? suspended? was an attempt under way when a worker died?), then round after round: choose a provider,
+//! open the attempt on disk, submit, classify, decide, settle. What is decided comes from `core`; what each step does is in
+//! [`Journey`].
+
+use std::sync::Arc;
+
+use tidings_core::{message::Status, retry::Decision};
+
+use super::{
+    journey::{Chosen, Journey, Start},
+    worker::Worker,
+};
+use crate::store::{Next, Taken};
+
+pub async fn deliver(worker: &Arc<Worker>, taken: Taken) {
+    let mut journey = match Journey::start(worker, taken) {
+        Start::Go(journey) => journey,
+        Start::Stop(mut journey, next) => return journey.settle(next).await,
+    };
+    loop {
+        let ticket = match journey.choose().await {
+            Chosen::Call(ticket) => ticket,
+            Chosen::Park(until) => return journey.settle(Next::Wait(until)).await,
+            Chosen::End(decision) => return journey.settle(Next::Close(closed_by(decision))).await,
+            Chosen::HandBack => return journey.hand_back().await,
+        };
+        let Some(call) = journey.open(ticket).await else { return };
+        match journey.submit(call).await {
+            Decision::NextProvider | Decision::RetryAt(_) => {}
+            decision => return journey.settle(Next::Close(closed_by(decision))).await,
+        }
+    }
+}
+
+/// The status that a decision to go no further ends in.
+fn closed_by(decision: Decision) -> Status {
+    match decision {
+        Decision::Done(status) | Decision::GiveUp(status) => status,
+        // The others go on, and are not asked here; what may be out there is unknown.
+        Decision::Unknown | Decision::NextProvider | Decision::RetryAt(_) => Status::Unknown,
+    }
+}

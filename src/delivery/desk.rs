@@ -1,0 +1,223 @@
+//! A routing revision at work: accounts at providers, routes to them, and the fleet that knows how they are.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use smallvec::SmallVec;
+use tidings_core::{
+    dice::{Dice, mix},
+    fleet::{Fleet, FleetConfig, ProviderSpec},
+    message::{Category, Channel, Message},
+    redact::Redacted,
+    retry::{Budget, BudgetSettings},
+    select::Select,
+    time::Moment,
+};
+use tidings_providers::{Provider, VendorTemplate};
+use tokio::sync::Notify;
+
+use super::EventLog;
+use crate::telemetry::metrics;
+
+/// One configured account at a vendor, ready to be called.
+pub struct Account {
+    /// What choosing it takes: name, weight, limits, timeout, price, thresholds.
+    pub spec: ProviderSpec,
+    pub channel: Channel,
+    /// Reaches nobody: the only ones that test messages go to.
+    pub simulated: bool,
+    /// Not part of the revision, made for test messages.
+    pub built_in: bool,
+    pub provider: Arc<dyn Provider>,
+    pub currency: Arc<str>,
+    pub templates: BTreeMap<String, Arc<VendorTemplate>>,
+    pub signatures: BTreeMap<String, Arc<str>>,
+    /// Where the vendor shall report, token included.
+    pub callback: Option<Redacted<String>>,
+    pub metrics: Arc<metrics::Provider>,
+}
+
+/// Which messages go to which accounts. All that is given must hold.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub channel: Option<Channel>,
+    pub category: Option<Category>,
+    pub prefixes: Vec<String>,
+    pub apps: Vec<String>,
+    pub select: Select,
+    /// Places of accounts, in the route's order.
+    pub places: Vec<usize>,
+}
+
+impl Route {
+    fn matches(&self, message: &Message, app: &str) -> bool {
+        let to = message.to.expose();
+        self.channel.is_none_or(|channel| channel == message.channel)
+            && self.category.is_none_or(|category| category == message.category)
+            && (self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| to.starts_with(prefix.as_str())))
+            && (self.apps.is_empty() || self.apps.iter().any(|name| name == app))
+    }
+}
+
+/// Who may take a message, in order, and how one of them is chosen.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    pub select: Select,
+    pub places: SmallVec<[usize; 8]>,
+}
+
+/// What a desk is made of.
+pub struct DeskSpec {
+    pub revision: u32,
+    pub accounts: Vec<Account>,
+    /// First match wins; without any route every account of the channel is a candidate.
+    pub routes: Vec<Route>,
+    pub budget: BudgetSettings,
+    pub seed: u64,
+}
+
+/// A routing revision at work.
+pub struct Desk {
+    pub revision: u32,
+    pub accounts: Vec<Account>,
+    routes: Vec<Route>,
+    fleet: Mutex<Fleet>,
+    retry: Mutex<(Budget, Dice)>,
+    /// A call has ended: somebody who waits for room may look again.
+    pub(super) freed: Notify,
+    /// Some provider is out or held back because calls hang; otp calls look whether to leave.
+    pub(super) trouble: AtomicBool,
+}
+
+impl Desk {
+    pub fn new(spec: DeskSpec, now: Moment) -> Self {
+        let providers = spec.accounts.iter().map(|account| account.spec.clone()).collect();
+        Self {
+            revision: spec.revision,
+            routes: spec.routes,
+            fleet: Mutex::new(Fleet::new(FleetConfig { providers }, spec.seed, now)),
+            retry: Mutex::new((Budget::new(spec.budget, now), Dice::new(mix(spec.seed)))),
+            accounts: spec.accounts,
+            freed: Notify::new(),
+            trouble: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes over what `earlier` knows about the accounts that both have.
+    #[must_use]
+    pub fn continuing(self, earlier: &Self, now: Moment) -> Self {
+        let providers = self.accounts.iter().map(|account| account.spec.clone()).collect();
+        let mut fleet = std::mem::replace(&mut *earlier.fleet(), Fleet::new(FleetConfig::default(), 0, now));
+        fleet.reconfigure(FleetConfig { providers }, now);
+        *self.fleet() = fleet;
+        self
+    }
+
+    /// Who may take this message. Empty: no route.
+    pub fn routing(&self, message: &Message, app: &str) -> Routing {
+        let fits = |place: &usize| self.accounts[*place].channel == message.channel;
+        if message.test {
+            return self.test_routing(message, app);
+        }
+        let real = |place: &usize| fits(place) && !self.accounts[*place].built_in;
+        if self.routes.is_empty() {
+            return Routing { select: Select::Weighted, places: (0..self.accounts.len()).filter(real).collect() };
+        }
+        match self.routes.iter().find(|route| route.matches(message, app)) {
+            Some(route) => Routing { select: route.select, places: route.places.iter().copied().filter(real).collect() },
+            None => Routing { select: Select::Weighted, places: SmallVec::new() },
+        }
+    }
+
+    /// Only simulated accounts, whatever the routes say: those of the route that matches, else all, else the built-in one.
+    fn test_routing(&self, message: &Message, app: &str) -> Routing {
+        let fits = |place: &usize| self.accounts[*place].channel == message.channel && self.accounts[*place].simulated;
+        if let Some(route) = self.routes.iter().find(|route| route.matches(message, app)) {
+            let places: SmallVec<_> = route.places.iter().copied().filter(fits).collect();
+            if !places.is_empty() {
+                return Routing { select: route.select, places };
+            }
+        }
+        let own = |place: &usize| fits(place) && !self.accounts[*place].built_in;
+        let places: SmallVec<_> = (0..self.accounts.len()).filter(own).collect();
+        let places = if places.is_empty() { (0..self.accounts.len()).filter(fits).collect() } else { places };
+        Routing { select: Select::Weighted, places }
+    }
+
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.accounts.iter().position(|account| &*account.spec.name == name)
+    }
+
+    /// The fleet, for a moment: nothing is awaited while it is held.
+    pub fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn retry(&self) -> MutexGuard<'_, (Budget, Dice)> {
+        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn in_trouble(&self) -> bool {
+        self.trouble.load(Ordering::Relaxed)
+    }
+}
+
+/// The revisions in force: one for everybody, and one that is tried on a share of the recipients.
+pub struct Desks {
+    base: ArcSwap<Desk>,
+    trial: ArcSwap<Option<(u8, Arc<Desk>)>>,
+    pub events: EventLog,
+}
+
+impl Desks {
+    pub fn new(base: Desk) -> Self {
+        Self { base: ArcSwap::from_pointee(base), trial: ArcSwap::from_pointee(None), events: EventLog::default() }
+    }
+
+    pub fn base(&self) -> Arc<Desk> {
+        self.base.load_full()
+    }
+
+    /// All desks, the one for everybody first.
+    pub fn all(&self) -> SmallVec<[Arc<Desk>; 2]> {
+        let trial = self.trial.load();
+        std::iter::once(self.base()).chain(trial.as_ref().as_ref().map(|(_, desk)| Arc::clone(desk))).collect()
+    }
+
+    /// The desk for a recipient, whose `bucket` is 0–99.
+    pub fn for_bucket(&self, bucket: u8) -> Arc<Desk> {
+        match self.trial.load().as_ref() {
+            Some((percent, desk)) if bucket < *percent => Arc::clone(desk),
+            _ => self.base(),
+        }
+    }
+
+    /// Puts revisions into force. Messages under way finish at the desk where they began.
+    pub fn replace(&self, base: Desk, trial: Option<(u8, Desk)>) {
+        self.base.store(Arc::new(base));
+        self.trial.store(Arc::new(trial.map(|(percent, desk)| (percent, Arc::new(desk)))));
+    }
+}
+
+/// Addresses that vendors call.
+#[derive(Clone, Debug)]
+pub struct Callbacks {
+    pub public_url: String,
+}
+
+impl Callbacks {
+    /// Where a provider's receipts come in, with the token that a vendor without signatures must bring.
+    pub fn address(&self, provider: &str, token: Option<&Redacted<String>>) -> Redacted<String> {
+        let base = self.public_url.trim_end_matches('/');
+        Redacted::new(match token {
+            Some(token) => format!("{base}/v1/receipts/{provider}?token={}", token.expose()),
+            None => format!("{base}/v1/receipts/{provider}"),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The steps of a delivery, and what they need to remember between them.
+
+use std::{sync::Arc, time::Duration};
+
+use smallvec::SmallVec;
+use tidings_core::{
+    attempt::{Attempt, Ended, Outcome},
+    fleet::{Ask, Choice, Ticket},
+    message::{Message, Status},
+    retry::{Course, Decision},
+    time::{Moment, Timestamp},
+};
+
+use super::{
+    desk::{Desk, Routing},
+    worker::Worker,
+};
+use crate::store::{Lease, Next, Taken};
+
+/// How long a message waits for room holding its permit; longer waits park.
+const HOLD: Duration = Duration::from_secs(1);
+/// The furthest ahead that a message parks for room: by then somebody may have recovered.
+const PARK: Duration = Duration::from_secs(5);
+/// Nothing parks for less.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// How long a suspended app's message, or one without a route, waits before somebody looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The code of an attempt whose worker died.
+const INTERRUPTED: &str = "interrupted";
+
+/// One message in a worker's hands.
+pub struct Journey<'a> {
+    pub(super) worker: &'a Arc<Worker>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) message: Arc<Message>,
+    status: Status,
+    pub(super) attempts: Vec<Attempt>,
+    /// The last attempt has ended and that is not on disk yet.
+    pub(super) unsettled: bool,
+    routing: Routing,
+    pub(super) course: Course,
+    pub(super) lease: Lease,
+    /// Of the recipient, for consistent hashing.
+    key: u64,
+}
+
+pub enum Start<'a> {
+    Go(Journey<'a>),
+    Stop(Journey<'a>, Next),
+}
+
+pub enum Chosen {
+    Call(Ticket),
+    Park(Timestamp),
+    /// It is over, in this way.
+    End(Decision),
+    /// The process stops.
+    HandBack,
+}
+
+impl<'a> Journey<'a> {
+    /// Looks at what was taken: may it go, and with whom?
+    pub fn start(worker: &'a Arc<Worker>, taken: Taken) -> Start<'a> {
+        let (now, moment) = (worker.clock.now(), worker.clock.moment());
+        let Taken { message, status, attempts, lease } = taken;
+        let desk = worker.desks.for_bucket(crate::control::snapshot::bucket(message.to.expose()));
+        let app = worker.directory.app(message.app);
+        let routing = desk.routing(&message, app.as_ref().map_or("", |app| &*app.name));
+        let expires = moment + message.expires_at.since(now);
+        let mut journey = Self {
+            key: key_of(&message),
+            course: Course::new(message.category, expires, routing.places.iter().copied()),
+            worker,
+            desk,
+            message: Arc::new(message),
+            status,
+            attempts,
+            unsettled: false,
+            routing,
+            lease,
+        };
+        journey.close_interrupted(now);
+        let known = |attempt: &Attempt| Some((journey.desk.place(&attempt.opened.provider), attempt.ended.as_ref()?.outcome));
+        let past: SmallVec<[_; 4]> = journey.attempts.iter().filter_map(known).collect();
+        if past.is_empty() {
+            journey.desk.retry().0.deposit();
+        } else {
+            journey.course = journey.course.resumed(past);
+        }
+        let next = journey.guard(now, app.is_some_and(|app| app.suspended));
+        match next {
+            Some(next) => Start::Stop(journey, next),
+            None => Start::Go(journey),
+        }
+    }
+
+    /// An attempt that is open here was under way when its worker died: whether it was sent, nobody knows.
+    fn close_interrupted(&mut self, now: Timestamp) {
+        let Some(last) = self.attempts.last_mut().filter(|last| last.is_open()) else { return };
+        let place = self.desk.place(&last.opened.provider);
+        let longest = place.map_or(Duration::from_secs(3), |place| self.desk.accounts[place].spec.timeout);
+        last.ended = Some(Ended {
+            outcome: Outcome::Ambiguous,
+            code: Some(INTERRUPTED.to_owned()),
+            duration: now.since(last.opened.started_at).min(longest),
+            provider_message_id: None,
+            segments: self.message.segments,
+            cost: None,
+        });
+        self.unsettled = true;
+    }
+
+    fn guard(&self, now: Timestamp, suspended: bool) -> Option<Next> {
+        let must_not_repeat = self.course.may_have_been_sent() && !self.message.category.allows_duplicates();
+        if must_not_repeat {
+            return Some(Next::Close(Status::Unknown));
+        }
+        if now >= self.message.expires_at {
+            return Some(Next::Close(if self.course.may_have_been_sent() { Status::Unknown } else { Status::Expired }));
+        }
+        if self.status == Status::Held {
+            return Some(Next::Wait(self.message.expires_at));
+        }
+        let waits = suspended || self.routing.places.is_empty();
+        waits.then(|| Next::Wait((now + LOOK_AGAIN).min(self.message.expires_at)))
+    }
+
+    /// Chooses a provider and takes its limit, or says what to do instead. Waits for room, but not for long.
+    pub async fn choose(&mut self) -> Chosen {
+        let began = self.worker.clock.moment();
+        loop {
+            let now = self.worker.clock.moment();
+            if now >= self.course.expires_at() {
+                return Chosen::End(self.course.expired());
+            }
+            let choice = self.desk.fleet().choose(now, &self.ask());
+            let (until, furthest) = match choice {
+                Choice::Call(ticket) => return Chosen::Call(ticket),
+                Choice::NoCandidate => return Chosen::End(self.course.without_candidate()),
+                Choice::Exhausted => match self.next_round(now) {
+                    Decision::RetryAt(at) => (at, Duration::MAX),
+                    decision => return Chosen::End(decision),
+                },
+                Choice::Wait { until, .. } => (until, PARK),
+            };
+            if until.since(began) > HOLD {
+                if furthest == PARK {
+                    self.worker.lanes[self.message.lane().index()].parked();
+                }
+                self.worker.metrics.queue.parked();
+                return Chosen::Park(self.worker.clock.now() + until.since(now).min(furthest).max(SHORTEST));
+            }
+            if !self.wait_until(until.min(self.course.expires_at())).await {
+                return Chosen::HandBack;
+            }
+        }
+    }
+
+    /// Everybody was tried: when all of them are tried again.
+    fn next_round(&mut self, now: Moment) -> Decision {
+        let (budget, dice) = &mut *self.desk.retry();
+        self.course.exhausted(now, budget, dice)
+    }
+
+    /// Waits for a time, or until somebody has room again. False when the process stops meanwhile.
+    async fn wait_until(&mut self, until: Moment) -> bool {
+        if self.unsettled {
+            self.write(Next::Continue).await;
+        }
+        tokio::select! {
+            () = self.worker.stopping.cancelled() => false,
+            () = self.desk.freed.notified() => true,
+            () = tokio::time::sleep_until(self.worker.clock.instant(until)) => true,
+        }
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            category: self.message.category,
+            lane: self.message.lane(),
+            segments: self.message.segments,
+            key: self.key,
+            candidates: &self.routing.places,
+            tried: self.course.excluded(),
+            select: self.routing.select,
+            max_price: self.message.max_price,
+        }
+    }
+}
+
+/// FNV-1a: the same recipient has the same key on every node.
+fn key_of(message: &Message) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    message.to.expose().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step)
+}

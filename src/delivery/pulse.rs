@@ -1,0 +1,148 @@
+//! What happens by itself: time passes for the fleets, their changes become log lines and events, gauges are set.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tidings_core::{
+    fleet::{Event, EventKind, State},
+    health,
+    message::Lane,
+    time::Timestamp,
+};
+
+use super::{Desk, Worker};
+use crate::telemetry::metrics::{ProviderState, Signal};
+
+/// How often a fleet looks at the calls that are pending.
+const TICK: Duration = Duration::from_millis(50);
+/// Gauges are set every so many ticks.
+const GAUGES_EVERY: u32 = 20;
+/// Events kept in memory for operators.
+const EVENTS_KEPT: usize = 1_000;
+
+/// A change of a provider's state, by the calendar.
+#[derive(Clone, Debug)]
+pub struct FleetEvent {
+    pub at: Timestamp,
+    pub revision: u32,
+    pub event: Event,
+}
+
+/// The newest changes of this process's fleets.
+#[derive(Debug, Default)]
+pub struct EventLog(Mutex<VecDeque<FleetEvent>>);
+
+impl EventLog {
+    fn add(&self, event: FleetEvent) {
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() == EVENTS_KEPT {
+            events.pop_front();
+        }
+        events.push_back(event);
+    }
+
+    /// What happened to a provider, newest first.
+    pub fn of(&self, provider: &str) -> Vec<FleetEvent> {
+        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().rev().filter(|event| &*event.event.provider == provider).cloned().collect()
+    }
+}
+
+impl Worker {
+    pub(super) async fn run_pulse(self: Arc<Self>) {
+        let mut ticks: u32 = 0;
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            for desk in self.desks.all() {
+                self.tick(&desk);
+            }
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(GAUGES_EVERY) {
+                self.set_gauges().await;
+            }
+        }
+    }
+
+    fn tick(&self, desk: &Desk) {
+        let (events, trouble) = {
+            let mut fleet = desk.fleet();
+            let now = self.clock.moment();
+            fleet.tick(now);
+            let trouble = (0..desk.accounts.len()).any(|place| fleet.hopeless_after(now, place).is_some());
+            (fleet.take_events(), trouble)
+        };
+        desk.trouble.store(trouble, Ordering::Relaxed);
+        if !events.is_empty() {
+            desk.freed.notify_waiters();
+        }
+        for event in events {
+            self.tell(desk, event);
+        }
+    }
+
+    fn tell(&self, desk: &Desk, event: Event) {
+        let reading = event.reading.as_ref();
+        tracing::warn!(
+            provider = &*event.provider,
+            change = event.kind.as_str(),
+            state = event.state.as_str(),
+            signal = reading.map(|reading| reading.name.as_str()),
+            value = reading.map(|reading| reading.value),
+            baseline = reading.map(|reading| reading.baseline),
+            threshold = reading.map(|reading| reading.threshold),
+            samples = reading.map(|reading| reading.samples),
+            actor = event.actor.as_deref(),
+            reason = event.reason.as_deref(),
+            "a provider changed"
+        );
+        if let (EventKind::Ejected, Some(reading), Some(place)) = (event.kind, reading, desk.place(&event.provider)) {
+            desk.accounts[place].metrics.ejected(signal(reading.name));
+        }
+        self.desks.events.add(FleetEvent { at: self.clock.now(), revision: desk.revision, event });
+    }
+
+    async fn set_gauges(&self) {
+        let desk = self.desks.base();
+        let views = desk.fleet().view(self.clock.moment());
+        for (view, account) in views.iter().zip(&desk.accounts) {
+            account.metrics.score.set(f64::from(view.score));
+            account.metrics.share.set(view.effective_share);
+            account.metrics.in_flight.set(i64::from(view.in_flight));
+            account.metrics.limit_per_s.set(view.limit_per_s.unwrap_or(0.0));
+            account.metrics.state(state(view.state));
+        }
+        if let Ok(waiting) = self.store.waiting(self.clock.now()).await {
+            for (lane, waiting) in Lane::ALL.iter().zip(waiting) {
+                self.metrics.queue.messages(*lane).set(i64::try_from(waiting.messages).unwrap_or(i64::MAX));
+                self.metrics.queue.oldest(*lane, waiting.oldest);
+            }
+        }
+    }
+}
+
+const fn signal(signal: health::Signal) -> Signal {
+    match signal {
+        health::Signal::ConsecutiveTimeouts => Signal::ConsecutiveTimeouts,
+        health::Signal::MeanLatency => Signal::MeanLatency,
+        health::Signal::TailShare => Signal::TailShare,
+        health::Signal::ErrorRate => Signal::ErrorRate,
+        health::Signal::Receipts => Signal::Receipts,
+    }
+}
+
+const fn state(state: State) -> ProviderState {
+    match state {
+        State::Healthy => ProviderState::Healthy,
+        State::Ejected => ProviderState::Ejected,
+        State::Probing => ProviderState::Probing,
+        State::Ramping => ProviderState::Ramping,
+        State::Paused => ProviderState::Paused,
+        State::Pinned => ProviderState::Pinned,
+    }
+}

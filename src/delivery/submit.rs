@@ -1,0 +1,179 @@
+//! Opening an attempt on disk, and making the call.
+
+use std::{sync::Arc, time::Duration};
+
+use tidings_core::{
+    attempt::{Attempt, Cost, Ended, Opened, Outcome},
+    fleet::Ticket,
+    message::Message,
+    retry::Decision,
+};
+use tidings_providers::{Accepted, Code, Submission, SubmitError};
+
+use super::{desk::Account, journey::Journey, settle};
+use crate::store::{Lease, Opening};
+
+/// How long after its provider's timeout an attempt's lease lasts: settling it has that long.
+const LEASE_AFTER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often an otp's call looks whether it hangs at a provider that is out.
+const LOOK_WHETHER_TO_LEAVE: Duration = Duration::from_millis(50);
+/// An adapter keeps its own time-out; this much later it is broken, and the call is ambiguous all the same.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// A call that is open on disk.
+pub struct Call {
+    ticket: Ticket,
+    submission: Submission,
+}
+
+type Answer = Result<Accepted, SubmitError>;
+
+impl Journey<'_> {
+    /// Writes down that an attempt begins. `None`: the message is not ours any more, or the store is away for too long.
+    pub async fn open(&mut self, ticket: Ticket) -> Option<Call> {
+        let desk = Arc::clone(&self.desk);
+        let account = &desk.accounts[ticket.provider];
+        let now = self.worker.clock.now();
+        let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let opened = Opened {
+            number,
+            provider: account.spec.name.to_string(),
+            revision: self.desk.revision,
+            receipts: account.spec.receipts,
+            started_at: now,
+            why: ticket.why.to_string(),
+        };
+        self.attempts.push(Attempt { opened, ended: None });
+        let until = now + account.spec.timeout + LEASE_AFTER_TIMEOUT;
+        let lease = Lease { until, ..self.lease };
+        let mut pause = settle::AFTER_FAILURE;
+        loop {
+            match self.worker.store.open(self.message.id, lease, self.attempts.clone()).await {
+                Ok(Opening::Opened) => break,
+                Ok(Opening::Lost) => {
+                    self.worker.metrics.queue.lease_lost();
+                    self.desk.fleet().abandoned(ticket);
+                    self.desk.freed.notify_one();
+                    return None;
+                }
+                Err(error) => {
+                    tracing::warn!(message = %self.message.id, error = &error as &dyn std::error::Error, "an attempt could not be opened");
+                    // Without the lease somebody else may have the message; it is theirs when the store is back.
+                    if self.worker.clock.now() + pause >= self.lease.until || self.worker.stopping.is_cancelled() {
+                        self.desk.fleet().abandoned(ticket);
+                        self.desk.freed.notify_one();
+                        return None;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(settle::LONGEST_AFTER_FAILURE);
+                }
+            }
+        }
+        self.lease = lease;
+        self.unsettled = false;
+        Some(Call { submission: self.submission(account, number), ticket })
+    }
+
+    fn submission(&self, account: &Account, attempt: u32) -> Submission {
+        let message = &self.message;
+        let template = message.template.as_ref().and_then(|template| account.templates.get(&template.name)).cloned();
+        let signature = message.signature.as_deref().map(|name| account.signatures.get(name).cloned().unwrap_or_else(|| name.into()));
+        Submission {
+            message: Arc::clone(message),
+            attempt,
+            timeout: account.spec.timeout,
+            template,
+            signature,
+            receipts: account.spec.receipts,
+            callback: account.callback.clone(),
+        }
+    }
+
+    /// Makes the call and classifies its end; what follows is `core`'s to say.
+    pub async fn submit(&mut self, call: Call) -> Decision {
+        let Call { ticket, submission } = call;
+        let (place, started) = (ticket.provider, ticket.started);
+        let provider = Arc::clone(&self.desk.accounts[place].provider);
+        let timeout = submission.timeout;
+        let mut answer = Box::pin(async move {
+            let late = || SubmitError::Ambiguous { code: Code::new(Code::TIMEOUT) };
+            tokio::time::timeout(timeout + GRACE, provider.submit(&submission)).await.unwrap_or_else(|_| Err(late()))
+        });
+        let given = if self.message.category.allows_duplicates() {
+            loop {
+                tokio::select! {
+                    biased;
+                    given = &mut answer => break Some(given),
+                    () = tokio::time::sleep(LOOK_WHETHER_TO_LEAVE) => {}
+                }
+                let now = self.worker.clock.moment();
+                let hopeless =
+                    self.desk.in_trouble() && self.desk.fleet().hopeless_after(now, place).is_some_and(|age| now.since(started) > age);
+                if hopeless {
+                    break None;
+                }
+            }
+        } else {
+            Some(answer.as_mut().await)
+        };
+        let Some(given) = given else {
+            let lasted = self.worker.clock.moment().since(started);
+            let ended =
+                ended(&Err(SubmitError::Ambiguous { code: Code::new(Code::TIMEOUT) }), &self.desk.accounts[place], &self.message, lasted);
+            self.note(ended);
+            self.leave(ticket, answer);
+            return self.course.left(self.worker.clock.moment(), place);
+        };
+        let now = self.worker.clock.moment();
+        let ended = ended(&given, &self.desk.accounts[place], &self.message, now.since(started));
+        let outcome = ended.outcome;
+        self.desk.accounts[place].metrics.attempt(outcome, ended.duration);
+        self.note(ended);
+        let retry_after = given.err().and_then(|error| error.retry_after());
+        self.desk.fleet().ended(now, ticket, outcome, retry_after);
+        self.desk.freed.notify_one();
+        self.course.ended(now, place, outcome)
+    }
+
+    fn note(&mut self, ended: Ended) {
+        if let Some(last) = self.attempts.last_mut() {
+            last.ended = Some(ended);
+        }
+        self.unsettled = true;
+    }
+
+    /// Leaves a call that hangs at a provider that is out: it runs on by itself, and if it is answered after all, that is
+    /// written down as a late outcome.
+    fn leave(&self, ticket: Ticket, answer: impl Future<Output = Answer> + Send + 'static) {
+        let (worker, desk, message) = (Arc::clone(self.worker), Arc::clone(&self.desk), Arc::clone(&self.message));
+        let (place, started, mut attempts) = (ticket.provider, ticket.started, self.attempts.clone());
+        self.worker.tasks.spawn(async move {
+            let given = answer.await;
+            let now = worker.clock.moment();
+            let ended = ended(&given, &desk.accounts[place], &message, now.since(started));
+            let outcome = ended.outcome;
+            desk.accounts[place].metrics.attempt(outcome, ended.duration);
+            if let Some(last) = attempts.last_mut() {
+                last.ended = Some(ended);
+            }
+            let retry_after = given.err().and_then(|error| error.retry_after());
+            desk.fleet().ended(now, ticket, outcome, retry_after);
+            desk.freed.notify_one();
+            if outcome == Outcome::Accepted {
+                settle::late(&worker, &message, attempts).await;
+            }
+        });
+    }
+}
+
+fn ended(answer: &Answer, account: &Account, message: &Message, duration: Duration) -> Ended {
+    let (outcome, code) = match answer {
+        Ok(_) => (Outcome::Accepted, None),
+        Err(error) => (error.outcome(), Some(error.code().as_str().to_owned())),
+    };
+    let accepted = answer.as_ref().ok();
+    let segments = accepted.and_then(|accepted| accepted.segments).unwrap_or(message.segments);
+    let cost = accepted.map(|_| Cost { amount: account.spec.price.times(segments), currency: account.currency.to_string() });
+    let provider_message_id = accepted.and_then(|accepted| accepted.provider_message_id.clone());
+    Ended { outcome, code, duration, provider_message_id, segments, cost }
+}

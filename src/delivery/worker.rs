@@ -1,0 +1,205 @@
+//! The worker: takes messages when somebody is free to carry them, and lets go of none that it began.
+
+use std::{
+    collections::HashSet,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tidings_core::{
+    id::MessageId,
+    message::{Lane, Message},
+    time::Timestamp,
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Desks, Directory, Seat, deliver,
+    lane::{LaneState, PAUSE_WHILE_FULL},
+};
+use crate::{
+    clock::Clock,
+    store::{Lease, LeaseOwner, Messages, Taken},
+    telemetry::metrics::Metrics,
+};
+
+/// How long an idle lane sleeps at most: what another process wrote is noticed by then.
+const IDLE: Duration = Duration::from_millis(500);
+/// After the store failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Messages carried at once, by [`Lane::index`].
+    pub permits: [usize; 3],
+    /// How long a message that was taken stays ours without an attempt.
+    pub lease: Duration,
+    /// Drawn at the start of the process.
+    pub owner: LeaseOwner,
+}
+
+/// One process's worker.
+pub struct Worker {
+    pub(super) store: Arc<dyn Messages>,
+    pub(super) desks: Arc<Desks>,
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: Settings,
+    pub(super) lanes: [LaneState; 3],
+    /// Messages that this process carries: one whose lease ran out under us must not be begun twice.
+    in_hand: Mutex<HashSet<MessageId>>,
+    pub(super) tasks: TaskTracker,
+    /// Take nothing more; what waits is handed back.
+    pub(super) stopping: CancellationToken,
+}
+
+impl Worker {
+    pub fn new(
+        store: Arc<dyn Messages>,
+        desks: Arc<Desks>,
+        directory: Arc<dyn Directory>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            desks,
+            directory,
+            clock,
+            metrics,
+            settings,
+            lanes: settings.permits.map(LaneState::new),
+            in_hand: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        })
+    }
+
+    /// Starts taking from every lane.
+    pub fn start(self: &Arc<Self>) {
+        for lane in Lane::ALL {
+            let worker = Arc::clone(self);
+            self.tasks.spawn(async move { worker.run_lane(*lane).await });
+        }
+        let worker = Arc::clone(self);
+        self.tasks.spawn(async move { worker.run_pulse().await });
+    }
+
+    /// Takes nothing more and waits for what is under way; whatever is left when the caller gives up is found open or
+    /// leased by the next start.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub(super) fn reserve(&self, lane: Lane) -> Option<Seat> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
+        let permit = Arc::clone(&self.lanes[lane.index()].permits).try_acquire_owned().ok()?;
+        Some(Seat { permit, lease: self.lease(self.clock.now()) })
+    }
+
+    pub(super) fn wake(&self, lane: Lane) {
+        self.lanes[lane.index()].woken.notify_one();
+    }
+
+    pub(super) fn begin_fresh(self: &Arc<Self>, seat: Seat, message: Message) {
+        let status = message.first_status();
+        self.begin(Taken { message, status, attempts: Vec::new(), lease: seat.lease }, seat.permit);
+    }
+
+    fn lease(&self, now: Timestamp) -> Lease {
+        Lease { owner: self.settings.owner, until: now + self.settings.lease }
+    }
+
+    /// Takes due messages of one lane for as long as somebody is free to carry them.
+    async fn run_lane(self: Arc<Self>, lane: Lane) {
+        let state = &self.lanes[lane.index()];
+        loop {
+            let first = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                permit = Arc::clone(&state.permits).acquire_owned() => match permit {
+                    Ok(permit) => permit,
+                    Err(_) => return,
+                },
+            };
+            let was_full = state.is_full();
+            let taken = self.take(lane, state, first).await;
+            let pause = match taken {
+                None => AFTER_FAILURE,
+                Some(0) => self.idle(lane).await,
+                Some(_) if was_full => PAUSE_WHILE_FULL,
+                Some(_) => continue,
+            };
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = state.woken.notified(), if taken == Some(0) => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Leases as many as there are permits, and begins them. How many there were; nothing if the store failed.
+    async fn take(self: &Arc<Self>, lane: Lane, state: &LaneState, first: OwnedSemaphorePermit) -> Option<usize> {
+        let mut permits = vec![first];
+        while permits.len() < state.at_once() {
+            let Ok(permit) = Arc::clone(&state.permits).try_acquire_owned() else { break };
+            permits.push(permit);
+        }
+        let (began, now) = (self.clock.moment(), self.clock.now());
+        let taken = match self.store.lease(lane, self.lease(now), now, permits.len()).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::warn!(lane = lane.as_str(), error = &error as &dyn std::error::Error, "no messages could be taken");
+                return None;
+            }
+        };
+        let count = taken.len();
+        if count > 0 {
+            self.metrics.queue.refilled(count, self.clock.moment().since(began));
+        }
+        state.flowed();
+        for (taken, permit) in taken.into_iter().zip(permits) {
+            self.begin(taken, permit);
+        }
+        Some(count)
+    }
+
+    /// Until the next message is due, within reason.
+    async fn idle(&self, lane: Lane) -> Duration {
+        match self.store.next_due(lane).await {
+            Ok(Some(due)) => due.since(self.clock.now()).min(IDLE).max(Duration::from_millis(1)),
+            Ok(None) | Err(_) => IDLE,
+        }
+    }
+
+    fn begin(self: &Arc<Self>, taken: Taken, permit: OwnedSemaphorePermit) {
+        let id = taken.message.id;
+        if !self.in_hand().insert(id) {
+            return;
+        }
+        let worker = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _permit = permit;
+            worker.metrics.queue.taken(taken.message.lane(), worker.clock.now().since(taken.message.first_due()));
+            worker.metrics.delivery.busy.inc();
+            if AssertUnwindSafe(deliver::deliver(&worker, taken)).catch_unwind().await.is_err() {
+                worker.metrics.panicked("deliver");
+            }
+            worker.metrics.delivery.busy.dec();
+            worker.in_hand().remove(&id);
+        });
+    }
+
+    fn in_hand(&self) -> std::sync::MutexGuard<'_, HashSet<MessageId>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
