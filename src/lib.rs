@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod delivery;
+pub mod receipts;
 pub mod seal;
 pub mod simulate_provider;
 pub mod store;
