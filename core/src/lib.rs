@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`id`] and [`time`] are the atoms, [`message`] is what a team sends and the life it goes through,
 //! [`attempt`] is one call to one provider. Then the decisions: [`fleet`] is what delivery asks, made of [`health`], [`limits`]
-//! and [`select`]; [`retry`] says what follows an attempt.
+//! and [`select`]; [`retry`] says what follows an attempt; [`simulate`] runs them all against scripted providers.
 
 pub mod attempt;
 pub mod dice;
@@ -20,5 +20,6 @@ pub mod redact;
 pub mod retry;
 pub mod segments;
 pub mod select;
+pub mod simulate;
 pub mod template;
 pub mod time;

@@ -5,6 +5,7 @@
 
 mod check;
 mod healthcheck;
+mod simulate;
 mod simulate_provider;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -58,6 +59,7 @@ impl Global {
 enum Command {
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
+    Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
 }
 
@@ -66,6 +68,7 @@ impl Command {
         match self {
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,
+            Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,
         }
     }

@@ -58,6 +58,8 @@ pub struct Event {
     pub reason: Option<String>,
     /// Decided here, or adopted from another process.
     pub adopted: bool,
+    /// An ejection whose way back failed: the same illness, not a new decision.
+    pub again: bool,
 }
 
 /// What a person asks of a provider, and who it is and why.

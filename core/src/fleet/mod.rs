@@ -11,6 +11,7 @@ mod choice;
 mod choose;
 mod config;
 mod event;
+mod gossip;
 mod operate;
 mod view;
 mod why;
@@ -21,13 +22,14 @@ pub use self::{
     choice::{Choice, Ticket, WaitReason},
     config::{Ask, FleetConfig, ProviderSpec},
     event::{Command, Event, EventKind, Order, State},
+    gossip::Summary,
     view::ProviderView,
     why::{Because, Manner, Passed, Why},
 };
 use crate::{
     attempt::Outcome,
     dice::Dice,
-    health::{Health, HealthSettings},
+    health::{Health, HealthSettings, Transition},
     limits::{Contract, Limits},
     select::Selector,
     time::Moment,
@@ -124,9 +126,23 @@ impl Fleet {
 
     /// A call has ended. `retry_after` is what a throttled answer asked for.
     pub fn ended(&mut self, now: Moment, ticket: Ticket, outcome: Outcome, retry_after: Option<Duration>) {
-        let Some(place) = self.give_back(&ticket) else { return };
+        let mut limits = std::mem::take(&mut self.limits);
+        self.ended_within(&mut limits, now, ticket, outcome, retry_after);
+        self.limits = limits;
+    }
+
+    /// The same with limits that several fleets share, as the simulator's workers do.
+    pub(crate) fn ended_within(
+        &mut self,
+        limits: &mut Limits,
+        now: Moment,
+        ticket: Ticket,
+        outcome: Outcome,
+        retry_after: Option<Duration>,
+    ) {
+        let Some(place) = self.give_back(limits, &ticket) else { return };
         if outcome == Outcome::Throttled {
-            self.limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
+            limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
         }
         self.members[place].health.ended(now, ticket.call, ticket.started, outcome);
         self.collect(now, place);
@@ -134,9 +150,11 @@ impl Fleet {
 
     /// A call was never made: the message was cancelled, or somebody else has it.
     pub fn abandoned(&mut self, ticket: Ticket) {
-        if let Some(place) = self.give_back(&ticket) {
+        let mut limits = std::mem::take(&mut self.limits);
+        if let Some(place) = self.give_back(&mut limits, &ticket) {
             self.members[place].health.abandoned(ticket.call);
         }
+        self.limits = limits;
     }
 
     /// A receipt for a message submitted at `submitted_at` says that it was delivered, or not.
@@ -162,6 +180,11 @@ impl Fleet {
         self.members.get(provider)?.health.hopeless_after(now)
     }
 
+    /// A provider's score, 0–100.
+    pub fn score(&self, now: Moment, provider: usize) -> u8 {
+        self.members.get(provider).map_or(0, |member| member.score(now))
+    }
+
     /// What changed since the last time, oldest first.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -183,13 +206,13 @@ impl Fleet {
     }
 
     /// Frees what a ticket holds; where its provider is now, if it still is.
-    fn give_back(&mut self, ticket: &Ticket) -> Option<usize> {
+    fn give_back(&mut self, limits: &mut Limits, ticket: &Ticket) -> Option<usize> {
         let same = |member: &Member| member.id == ticket.member;
         let place = match self.members.get(ticket.provider) {
             Some(member) if same(member) => ticket.provider,
             _ => self.members.iter().position(same)?,
         };
-        self.limits.ended(place);
+        limits.ended(place);
         self.members[place].in_flight = self.members[place].in_flight.saturating_sub(1);
         Some(place)
     }
@@ -197,8 +220,8 @@ impl Fleet {
     fn collect(&mut self, now: Moment, place: usize) {
         for transition in self.members[place].health.take_transitions() {
             let (provider, state) = (Arc::clone(&self.members[place].spec.name), self.members[place].state(now));
-            let (kind, reading, adopted) = (transition.kind, transition.reading, transition.adopted);
-            self.record(Event { at: now, provider, kind, state, reading, actor: None, reason: None, adopted });
+            let Transition { kind, reading, adopted, again } = transition;
+            self.record(Event { at: now, provider, kind, state, reading, actor: None, reason: None, adopted, again });
         }
     }
 

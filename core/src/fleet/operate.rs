@@ -63,7 +63,7 @@ impl Fleet {
         };
         let (provider, state) = (Arc::clone(&member.spec.name), member.state(now));
         let (actor, reason) = (Some(order.actor.clone()), Some(order.reason.clone()));
-        self.record(Event { at: now, provider, kind, state, reading: None, actor, reason, adopted: false });
+        self.record(Event { at: now, provider, kind, state, reading: None, actor, reason, adopted: false, again: false });
         true
     }
 

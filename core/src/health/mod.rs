@@ -38,6 +38,7 @@ pub struct Transition {
     pub kind: crate::fleet::EventKind,
     pub reading: Option<Reading>,
     pub adopted: bool,
+    pub again: bool,
 }
 
 /// What health must know of the provider.
