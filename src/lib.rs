@@ -4,6 +4,7 @@
 //! `core` where to go, submits it to a provider and settles the outcome; `receipts` bring what became of it.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub mod assembly;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod control;
 pub mod delivery;
 pub mod receipts;
 pub mod seal;
+pub mod shutdown;
 pub mod simulate_provider;
 pub mod store;
 pub mod telemetry;

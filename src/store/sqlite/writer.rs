@@ -48,6 +48,8 @@ pub struct Shared {
 pub struct Tick {
     pub requests: usize,
     pub duration: std::time::Duration,
+    /// Nothing of it was written.
+    pub failed: bool,
 }
 
 /// Runs until every sender is gone, then closes the connection.
@@ -58,7 +60,9 @@ pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<
         let began = shared.clock.moment();
         let size = waiting.len();
         let (writes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).map(|request| (request.write, request.reply)).unzip();
-        match transaction(&mut connection, &writes, &shared).await {
+        let written = transaction(&mut connection, &writes, &shared).await;
+        let failed = written.is_err();
+        match written {
             Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
             Err(error) if error.is_unavailable() || size == 1 => {
                 tracing::error!(error = &error as &dyn std::error::Error, requests = size, "a write to the store failed");
@@ -77,7 +81,7 @@ pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<
             // Failing is harmless: the next one does more.
             drop(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await);
         }
-        (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began) });
+        (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began), failed });
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");

@@ -1,0 +1,188 @@
+//! Building a process out of its parts: the only place that picks backends.
+//!
+//! A [`Node`] is everything that one process shares: the stores, the control plane, the desks, and (unless it only serves the
+//! API) a worker. It starts in the order of dependence and stops in the reverse, so that nothing outlives what it needs.
+
+mod data_dir;
+mod desks;
+mod first_start;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tidings_core::message::Lane;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{data_dir::DataDir, first_start::Welcome};
+use crate::{
+    clock::Clock,
+    config::Config,
+    control::{Control, Options},
+    delivery::{Desks, Intake, Settings, Worker},
+    receipts::Confirm,
+    seal::Keyring,
+    store::{Messages, Sqlite, SqliteControl, control::ControlStore},
+    telemetry::Metrics,
+};
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// API, admin pages and worker: `tidings serve`.
+    Everything,
+    Api,
+    Worker,
+}
+
+impl Role {
+    const fn works(self) -> bool {
+        matches!(self, Self::Everything | Self::Worker)
+    }
+}
+
+/// One process's parts.
+pub struct Node {
+    pub config: Config,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub messages: Arc<dyn Messages>,
+    pub control: Arc<Control>,
+    pub desks: Arc<Desks>,
+    pub receipts: Arc<Confirm>,
+    pub intake: Intake,
+    /// What to print, on the very first start only.
+    pub welcome: Option<Welcome>,
+    worker: Option<Arc<Worker>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    store: Store,
+    /// Held until the end: the folder belongs to one process.
+    _data_dir: DataDir,
+}
+
+/// What has to be closed at the end.
+enum Store {
+    Sqlite { messages: Sqlite, writer: JoinHandle<()>, control: SqliteControl },
+}
+
+impl Node {
+    /// Builds and starts everything but the listener.
+    pub async fn start(config: Config, role: Role) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let metrics = Arc::new(Metrics::new());
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let keyring = Arc::new(data_dir.keyring(&config, &clock)?);
+        let (store, messages, documents) = open_store(&data_dir, &keyring, clock, &metrics).await?;
+        let control =
+            Control::open(documents, Arc::clone(&keyring), clock, options(&config)).await.context("the control plane cannot be read")?;
+        let control = Arc::new(control);
+        let welcome = first_start::bootstrap(&config, &control, &clock).await?;
+
+        let desks = Arc::new(Desks::new(desks::empty(clock.moment())));
+        let observer = Arc::new(desks::Health { desks: Arc::clone(&desks), clock });
+        let receipts = Arc::new(Confirm::new(Arc::clone(&messages), vec![observer], Arc::clone(&metrics), clock));
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let builder = desks::Builder::new(&config, &control, &desks, &receipts, &metrics, clock)?;
+        builder.rebuild();
+        tasks.spawn(builder.run(stop.clone()));
+        tasks.spawn({
+            let (control, stop) = (Arc::clone(&control), stop.clone());
+            async move { control.run(stop).await }
+        });
+        let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
+        let intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
+        Ok(Self {
+            config,
+            clock,
+            metrics,
+            messages,
+            control,
+            desks,
+            receipts,
+            intake,
+            welcome,
+            worker,
+            stop,
+            tasks,
+            store,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Stops taking, finishes what is under way within `most`, then closes the stores.
+    pub async fn stop(self, most: Duration) {
+        if let Some(worker) = &self.worker
+            && tokio::time::timeout(most, worker.stop()).await.is_err()
+        {
+            tracing::warn!("some calls were still out at the end of the time given: the next start finds them open");
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let Self { store, messages, control, receipts, intake, worker, desks, .. } = self;
+        drop((messages, control, receipts, intake, worker, desks));
+        match store {
+            Store::Sqlite { messages, writer, control } => {
+                control.close().await;
+                // Tasks that were given up still hold the store; what they have not written is found open.
+                if tokio::time::timeout(CLOSING, messages.close(writer)).await.is_err() {
+                    tracing::warn!("the store was still in use at the end");
+                }
+            }
+        }
+    }
+}
+
+/// How long closing the store may take before the process ends anyway: every commit is on disk already.
+const CLOSING: Duration = Duration::from_secs(2);
+
+async fn open_store(
+    data_dir: &DataDir,
+    keyring: &Arc<Keyring>,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<(Store, Arc<dyn Messages>, Arc<dyn ControlStore>)> {
+    let path: PathBuf = data_dir.database();
+    let observed = Arc::clone(metrics);
+    let observe = move |tick: crate::store::Tick| match tick.failed {
+        true => observed.writer.failed(),
+        false => observed.writer.tick(tick.requests, tick.duration),
+    };
+    let (messages, writer) =
+        Sqlite::open(&path, Arc::clone(keyring), clock, observe).await.with_context(|| format!("cannot open {}", path.display()))?;
+    let control = SqliteControl::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+    let (shared_messages, shared_control) = (Arc::new(messages.clone()), Arc::new(control.clone()));
+    Ok((Store::Sqlite { messages, writer, control }, shared_messages, shared_control))
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        data_dir: config.data_dir.clone(),
+        access_token: config.auth.access_token,
+        refresh_token: config.auth.refresh_token,
+        max_stale: config.auth.max_stale,
+    }
+}
+
+fn start_worker(
+    config: &Config,
+    messages: &Arc<dyn Messages>,
+    desks: &Arc<Desks>,
+    control: &Arc<Control>,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+) -> Arc<Worker> {
+    let mut permits = [0; 3];
+    for (lane, count) in [(Lane::Urgent, config.workers.urgent), (Lane::Normal, config.workers.normal), (Lane::Bulk, config.workers.bulk)] {
+        permits[lane.index()] = count;
+    }
+    // Zero is nobody.
+    let owner = i64::from_be_bytes(clock.random()) | 1;
+    let settings = Settings { permits, lease: config.workers.lease, owner };
+    let directory = Arc::new(desks::Apps(Arc::clone(control)));
+    let worker = Worker::new(Arc::clone(messages), Arc::clone(desks), directory, clock, Arc::clone(metrics), settings);
+    worker.start();
+    worker
+}
