@@ -133,7 +133,8 @@ fn verify_token(snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Prin
     Ok(Principal::Person(Person { user: user.clone(), family: claims.fam }))
 }
 
-fn read_claims(snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Claims, Unauthorized> {
+/// What a token that we signed says, while it is good.
+pub(super) fn read_claims(snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Claims, Unauthorized> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| Unauthorized)?;
     let key = header.kid.as_deref().and_then(|kid| snapshot.opened().verifying(kid, now)).ok_or(Unauthorized)?;
     thread_local! {

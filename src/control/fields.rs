@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
         let value = self.value(name)?;
         let read = read(value);
         if read.is_none() {
-            self.fault(name, "wrong_type", format!("must be {expected}"));
+            self.fault(name, "type", format!("must be {expected}"));
         }
         read
     }
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
         if rule(text) {
             return Some(text);
         }
-        self.fault(name, "invalid", format!("must be {expected}"));
+        self.fault(name, "format", format!("must be {expected}"));
         None
     }
 
@@ -123,7 +123,7 @@ impl<'a> Fields<'a> {
         if range.contains(&number) {
             return Some(number);
         }
-        self.fault(name, "out_of_range", format!("must be from {} to {}", range.start(), range.end()));
+        self.fault(name, "range", format!("must be from {} to {}", range.start(), range.end()));
         None
     }
 
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
         match text.parse() {
             Ok(word) => Some(word),
             Err(unknown) => {
-                self.fault(name, "unknown_word", with_nearest(unknown.to_string(), text, unknown.known.iter().copied()));
+                self.fault(name, "format", with_nearest(unknown.to_string(), text, unknown.known.iter().copied()));
                 None
             }
         }
@@ -144,7 +144,7 @@ impl<'a> Fields<'a> {
         match serde_json::from_value(value.clone()) {
             Ok(amount) => Some(amount),
             Err(_) => {
-                self.fault(name, "invalid", "must be a price: a decimal from 0 to 1000000 with at most six decimals");
+                self.fault(name, "format", "must be a price: a decimal from 0 to 1000000 with at most six decimals");
                 None
             }
         }
@@ -154,7 +154,7 @@ impl<'a> Fields<'a> {
         let text = self.text(name)?;
         let time = text.parse().ok();
         if time.is_none() {
-            self.fault(name, "invalid", "must be an RFC 3339 time such as 2026-01-01T00:00:00.000Z");
+            self.fault(name, "format", "must be an RFC 3339 time such as 2026-01-01T00:00:00.000Z");
         }
         time
     }
@@ -176,7 +176,7 @@ impl<'a> Fields<'a> {
         for (pointer, value) in self.list(name) {
             match value.as_object() {
                 Some(object) => objects.push((pointer, object)),
-                None => self.faults.push(Fault::new(pointer, "wrong_type", "must be an object")),
+                None => self.faults.push(Fault::new(pointer, "type", "must be an object")),
             }
         }
         objects
@@ -187,7 +187,7 @@ impl<'a> Fields<'a> {
         for (pointer, value) in self.list(name) {
             match value.as_str() {
                 Some(text) => texts.push(text),
-                None => self.faults.push(Fault::new(pointer, "wrong_type", "must be a text")),
+                None => self.faults.push(Fault::new(pointer, "type", "must be a text")),
             }
         }
         texts
@@ -201,9 +201,9 @@ impl<'a> Fields<'a> {
                 Some((_, Ok(word))) => words.push(word),
                 Some((text, Err(unknown))) => {
                     let detail = with_nearest(unknown.to_string(), text, unknown.known.iter().copied());
-                    self.faults.push(Fault::new(pointer, "unknown_word", detail));
+                    self.faults.push(Fault::new(pointer, "format", detail));
                 }
-                None => self.faults.push(Fault::new(pointer, "wrong_type", "must be a text")),
+                None => self.faults.push(Fault::new(pointer, "type", "must be a text")),
             }
         }
         words
@@ -223,7 +223,7 @@ impl<'a> Fields<'a> {
     pub fn finish(self) {
         for name in self.map.keys().filter(|name| !self.known.contains(&name.as_str())) {
             let detail = with_nearest("is not known here".to_owned(), name, self.known.iter().copied());
-            self.faults.push(Fault::new(format!("{}/{}", self.pointer, escape(name)), "unknown_field", detail));
+            self.faults.push(Fault::new(format!("{}/{}", self.pointer, escape(name)), "unknown", detail));
         }
     }
 }

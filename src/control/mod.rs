@@ -8,9 +8,13 @@
 //! second. Last known rights are good for [`Control::max_stale`] without the store, also across a restart, by a sealed
 //! copy in `data_dir`.
 
+pub mod approvals;
+pub mod apps;
 pub mod audit;
 pub mod auth;
 mod bootstrap;
+pub mod content;
+pub mod diff;
 pub mod fields;
 mod housekeeping;
 pub mod keys;
@@ -18,11 +22,16 @@ mod local;
 pub mod model;
 mod node;
 mod password;
+pub mod people;
 mod plan;
+pub mod revisions;
 pub mod routing;
 pub mod secrets;
 pub mod snapshot;
+pub mod suppressions;
+pub mod templates;
 mod throttle;
+pub mod tokens;
 
 use std::time::Duration;
 

@@ -64,7 +64,7 @@ pub struct Control {
     pub(super) keyring: Arc<Keyring>,
     pub(super) clock: Clock,
     pub(super) options: Options,
-    snapshot: ArcSwap<Snapshot>,
+    pub(super) snapshot: ArcSwap<Snapshot>,
     /// One refresh at a time, and what the local copy is written from.
     documents: Mutex<LocalCopy>,
     /// When the store last answered, in milliseconds of the calendar.
@@ -235,7 +235,7 @@ impl Control {
             let scene = Scene { snapshot: &snapshot, now, clock: &self.clock, keyring: &self.keyring };
             let mut plan = Plan::default();
             let mut chain_key = snapshot.opened().audit().cloned();
-            for name in [secrets::AUDIT, secrets::LOOKUP] {
+            for name in [secrets::AUDIT, secrets::LOOKUP, secrets::REFRESH] {
                 if snapshot.secret(name).is_none() {
                     let plain = self.clock.random::<32>();
                     if name == secrets::AUDIT {

@@ -68,7 +68,7 @@ fn read_provider(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, e
     let price = fields.amount("price").unwrap_or(Amount::ZERO);
     let currency = fields.text("currency").unwrap_or("CNY").to_owned();
     if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
-        fields.fault("currency", "invalid", "must be a currency code of three capital letters");
+        fields.fault("currency", "format", "must be a currency code of three capital letters");
     }
     let receipts = fields.flag("receipts").unwrap_or(true);
     let mut settings = fields.object("settings").cloned().unwrap_or_default();
@@ -109,7 +109,7 @@ fn read_templates(fields: &mut Fields<'_>) -> BTreeMap<String, Value> {
     let templates: BTreeMap<String, Value> = fields.object("templates").map(|map| map.clone().into_iter().collect()).unwrap_or_default();
     for (name, value) in &templates {
         if serde_json::from_value::<VendorTemplate>(value.clone()).is_err() {
-            fields.add([Fault::new(format!("{at}/{name}"), "invalid", "must have a code and, where the vendor has them, params")]);
+            fields.add([Fault::new(format!("{at}/{name}"), "format", "must have a code and, where the vendor has them, params")]);
         }
     }
     templates
@@ -121,7 +121,7 @@ fn read_signatures(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     for (name, value) in fields.object("signatures").into_iter().flatten() {
         match value.as_str() {
             Some(text) => drop(signatures.insert(name.clone(), text.to_owned())),
-            None => fields.add([Fault::new(format!("{at}/{name}"), "wrong_type", "must be a text")]),
+            None => fields.add([Fault::new(format!("{at}/{name}"), "type", "must be a text")]),
         }
     }
     signatures
@@ -145,7 +145,7 @@ fn read_route(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, prov
     let select = fields.text("select").unwrap_or("weighted").to_owned();
     if !SELECTIONS.contains(&select.as_str()) {
         let detail = with_nearest(format!("must be one of {}", SELECTIONS.join(", ")), &select, SELECTIONS.iter().copied());
-        fields.fault("select", "unknown_word", detail);
+        fields.fault("select", "format", detail);
     }
     let names: Vec<String> = fields
         .required("providers", |fields, name| Some(fields.texts(name)))
@@ -162,16 +162,12 @@ fn read_route(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, prov
         match providers.iter().find(|provider| provider.name == *name) {
             None => {
                 let known = providers.iter().map(|provider| provider.name.as_str());
-                fields.add([Fault::new(
-                    here,
-                    "unknown_provider",
-                    with_nearest("names no provider of this document".to_owned(), name, known),
-                )]);
+                fields.add([Fault::new(here, "unknown", with_nearest("names no provider of this document".to_owned(), name, known))]);
             }
             Some(provider) if matches.channel.is_some_and(|channel| channel != provider.channel) => {
                 fields.add([Fault::new(
                     here,
-                    "wrong_channel",
+                    "conflict",
                     format!("this provider carries {}, the route is for another channel", provider.channel),
                 )]);
             }
@@ -193,13 +189,13 @@ fn read_match(outer: &mut Fields<'_>) -> Match {
     let at = fields.at("prefix");
     for (index, text) in prefix.iter().enumerate() {
         if !text.strip_prefix('+').is_some_and(|digits| (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())) {
-            fields.add([Fault::new(format!("{at}/{index}"), "invalid", "must be a plus and 1 to 15 digits")]);
+            fields.add([Fault::new(format!("{at}/{index}"), "format", "must be a plus and 1 to 15 digits")]);
         }
     }
     let at = fields.at("app");
     for (index, name) in app.iter().enumerate() {
         if !App::is_name(name) {
-            fields.add([Fault::new(format!("{at}/{index}"), "invalid", "must be an app's name")]);
+            fields.add([Fault::new(format!("{at}/{index}"), "format", "must be an app's name")]);
         }
     }
     fields.finish();
@@ -236,7 +232,7 @@ fn check_settings(kind: &str, channel: Channel, settings: &Settings, kept: &BTre
             .filter(|error| {
                 !kept.keys().any(|name| error.path.strip_prefix("settings.").is_some_and(|rest| rest.split('.').next() == Some(name)))
             })
-            .map(|error| Fault::new(pointer(&error.path), "invalid", error.problem))
+            .map(|error| Fault::new(pointer(&error.path), "format", error.problem))
             .collect(),
     }
 }

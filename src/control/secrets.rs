@@ -1,6 +1,6 @@
 //! The installation's own secrets: made once, kept sealed in the store, opened once per node and change.
 //!
-//! The key of look-ups and the key of the audit chain never change: hashes and links already written depend on them.
+//! The keys of look-ups, refresh tokens and the audit chain never change: what is written or handed out depends on them.
 //! Signing keys come and go by `kid`: a new one is published a while before it signs, an old one verifies until the last
 //! token it signed has expired.
 
@@ -16,6 +16,8 @@ use crate::seal::{Keyring, LookupKey};
 
 pub const AUDIT: &str = "audit";
 pub const LOOKUP: &str = "lookup";
+/// Authenticates refresh tokens.
+pub const REFRESH: &str = "refresh";
 /// Before the `kid` in a signing key's name.
 pub const SIGNING: &str = "signing.";
 const PURPOSE: &str = "installation secret";
@@ -35,6 +37,7 @@ pub struct SigningKey {
 pub struct OpenSecrets {
     signing: HashMap<String, SigningKey>,
     lookup: Option<LookupKey>,
+    refresh: Option<LookupKey>,
     audit: Option<ChainKey>,
 }
 
@@ -56,6 +59,7 @@ impl OpenSecrets {
             match secret.name.as_str() {
                 AUDIT => opened.audit = Some(ChainKey::new(&plain)),
                 LOOKUP => opened.lookup = <&[u8; 32]>::try_from(plain.as_slice()).ok().map(LookupKey::new),
+                REFRESH => opened.refresh = <&[u8; 32]>::try_from(plain.as_slice()).ok().map(LookupKey::new),
                 name => {
                     let Some(kid) = name.strip_prefix(SIGNING) else { continue };
                     let key = SigningKey {
@@ -73,6 +77,10 @@ impl OpenSecrets {
 
     pub const fn lookup(&self) -> Option<&LookupKey> {
         self.lookup.as_ref()
+    }
+
+    pub const fn refresh(&self) -> Option<&LookupKey> {
+        self.refresh.as_ref()
     }
 
     pub const fn audit(&self) -> Option<&ChainKey> {

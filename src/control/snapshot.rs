@@ -117,7 +117,6 @@ pub struct Snapshot {
     routing_state: Option<Arc<Kept<RoutingState>>>,
     routing: Routing,
     families: Map<Uuid, Kept<TokenFamily>>,
-    refresh_tokens: Arc<HashMap<KeyHash, Uuid>>,
     secrets: Map<String, Kept<SealedSecret>>,
     opened: Arc<OpenSecrets>,
 }
@@ -386,16 +385,7 @@ impl Snapshot {
                 }
             }
             Kind::RoutingState => self.routing_state = kept(document)?,
-            Kind::TokenFamily => {
-                let new = kept::<TokenFamily>(document)?;
-                let tokens = Arc::make_mut(&mut self.refresh_tokens);
-                if let Some(old) = replace(&mut self.families, document.id, new.clone()) {
-                    tokens.remove(&old.refresh);
-                }
-                if let Some(new) = new {
-                    tokens.insert(new.refresh, new.id);
-                }
-            }
+            Kind::TokenFamily => drop(replace(&mut self.families, document.id, kept(document)?)),
             Kind::Secret => drop(replace(&mut self.secrets, document.name.clone(), kept(document)?)),
         }
         Ok(())

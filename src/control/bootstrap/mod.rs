@@ -13,6 +13,10 @@ use std::fmt;
 use tidings_core::redact::Secret;
 
 pub use self::demo::{Demo, demo};
+pub(super) use self::{
+    apply::params,
+    read::{is_key_name, read_settings},
+};
 use super::{
     fields::Fault,
     model::{App, KeyHash, Role, RoutingDocument, Scopes},

@@ -161,7 +161,7 @@ pub(in crate::control) fn read_settings(fields: &mut Fields<'_>, app: &mut App) 
         let at = fields.at("countries");
         let codes = fields.texts("countries").into_iter().map(App::calling_code).collect::<Vec<_>>();
         for index in codes.iter().enumerate().filter(|(_, code)| code.is_none()).map(|(index, _)| index) {
-            fields.add([Fault::new(format!("{at}/{index}"), "invalid", "must be a calling code such as 86")]);
+            fields.add([Fault::new(format!("{at}/{index}"), "format", "must be a calling code such as 86")]);
         }
         app.countries = codes.into_iter().flatten().collect();
     }
@@ -202,7 +202,7 @@ fn read_key(mut fields: Fields<'_>, seen: &mut Seen) -> Option<NewKey> {
         Ok(id) => Some(id),
         Err(error) => {
             let error: tidings_core::id::NotAnId = error;
-            fields.fault("id", "invalid", error.to_string());
+            fields.fault("id", "format", error.to_string());
             None
         }
     });
@@ -213,7 +213,7 @@ fn read_key(mut fields: Fields<'_>, seen: &mut Seen) -> Option<NewKey> {
     let read = secret.map(KeyHash::read);
     if let Some(Err(error)) = &read {
         let error: &NotAKey = error;
-        fields.fault("secret", "invalid", error.to_string());
+        fields.fault("secret", "format", error.to_string());
     }
     let read = read.and_then(Result::ok);
     if read.is_some_and(|(hash, _)| !seen.secrets.insert(hash)) {
@@ -236,13 +236,13 @@ fn read_template(mut fields: Fields<'_>) -> Option<NewTemplate> {
     let category = fields.required("category", Fields::word);
     let locale = fields.text("locale");
     if locale.is_some_and(|locale| !Template::is_locale(locale)) {
-        fields.fault("locale", "invalid", "must be a language tag such as de or zh-CN");
+        fields.fault("locale", "format", "must be a language tag such as de or zh-CN");
     }
     let text = fields.required("text", Fields::text);
     let subject = fields.text("subject");
     for (name, text) in [("text", text), ("subject", subject)] {
         if let Some(Err(error)) = text.map(template::Template::parse) {
-            fields.fault(name, "invalid", error.to_string());
+            fields.fault(name, "format", error.to_string());
         }
     }
     fields.finish();

@@ -95,9 +95,16 @@ pub struct Comment {
 /// What may happen to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    Approve { comment: Option<String> },
-    Reject { reason: String },
-    Withdraw,
+    Approve {
+        comment: Option<String>,
+    },
+    Reject {
+        reason: String,
+    },
+    /// By its author; or by the app that it is for, through any of its keys.
+    Withdraw {
+        for_app: bool,
+    },
 }
 
 /// Why a decision is not taken.
@@ -125,8 +132,8 @@ impl Approval {
             return Err(NotPending::Closed(self.status));
         }
         let (status, reason) = match decision {
-            Decision::Withdraw if !self.is_own(by) => return Err(NotPending::NotTheAuthor),
-            Decision::Withdraw => (RequestStatus::Withdrawn, None),
+            Decision::Withdraw { for_app: false } if !self.is_own(by) => return Err(NotPending::NotTheAuthor),
+            Decision::Withdraw { .. } => (RequestStatus::Withdrawn, None),
             Decision::Approve { .. } | Decision::Reject { .. } if self.is_own(by) => return Err(NotPending::Own),
             Decision::Approve { comment } => (RequestStatus::Approved, comment),
             Decision::Reject { reason } => (RequestStatus::Rejected, Some(reason)),
@@ -155,6 +162,8 @@ mod tests {
 
     use super::*;
 
+    const WITHDRAW: Decision = Decision::Withdraw { for_app: false };
+
     fn actor(name: &str) -> ActorId {
         serde_json::from_value(name.into()).unwrap()
     }
@@ -179,7 +188,7 @@ mod tests {
     fn decisions() -> impl Strategy<Value = (ActorId, Decision)> {
         let who = prop_oneof![Just("ada"), Just("key_x"), Just("bob"), Just("eve")].prop_map(actor);
         let what = prop_oneof![
-            Just(Decision::Withdraw),
+            Just(WITHDRAW),
             Just(Decision::Approve { comment: None }),
             "[a-z]{1,8}".prop_map(|reason| Decision::Reject { reason })
         ];
@@ -200,13 +209,13 @@ mod tests {
                 match (&decided, &answer) {
                     (Some(decided), Err(NotPending::Closed(status))) => prop_assert_eq!((&request, *status), (decided, decided.status)),
                     (None, Ok(())) => {
-                        prop_assert_eq!(own, decision == Decision::Withdraw);
+                        prop_assert_eq!(own, decision == WITHDRAW);
                         prop_assert_eq!(request.status == RequestStatus::Rejected, request.reason.is_some());
                         prop_assert_eq!(request.decided_by.as_ref(), Some(&by));
                         decided = Some(request.clone());
                     }
-                    (None, Err(NotPending::Own)) => prop_assert!(own && decision != Decision::Withdraw && request == before),
-                    (None, Err(NotPending::NotTheAuthor)) => prop_assert!(!own && decision == Decision::Withdraw && request == before),
+                    (None, Err(NotPending::Own)) => prop_assert!(own && decision != WITHDRAW && request == before),
+                    (None, Err(NotPending::NotTheAuthor)) => prop_assert!(!own && decision == WITHDRAW && request == before),
                     other => prop_assert!(false, "{:?}", other),
                 }
             }

@@ -7,7 +7,7 @@ use tidings_core::{
 };
 use uuid::Uuid;
 
-use super::{ActorId, KeyHash, Kind, Record, Scopes};
+use super::{ActorId, Kind, Record, Scopes};
 
 tidings_core::words! {
     /// What a person may do; each includes those before it.
@@ -72,8 +72,8 @@ pub struct TokenFamily {
     /// What the exchange asked for, within the key's own.
     #[serde(default)]
     pub scopes: Scopes,
-    /// The one refresh token that is good now.
-    pub refresh: KeyHash,
+    /// How often it was refreshed: only the refresh token of this generation is good.
+    pub generation: u32,
     #[serde(default)]
     pub revoked: bool,
     /// After this nothing of the family is good any more, revoked or not.
