@@ -1,3 +1,3 @@
 //! Conformance suites: every port, every backend, the same cases.
 
-mod messages;
+pub mod messages;

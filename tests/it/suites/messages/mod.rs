@@ -4,7 +4,7 @@
 //! `suite!`, a new case one function and one line.
 
 mod cases;
-mod samples;
+pub mod samples;
 
 use std::{any::Any, future::Future, sync::Arc};
 

@@ -1,0 +1,220 @@
+//! A worker over a real store, with providers that do as they are told.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tidings::{
+    clock::Clock,
+    delivery::{Account, AppEntry, Desk, DeskSpec, Desks, Directory, Route, Settings, Worker},
+    seal::Keyring,
+    store::{Messages, NewMessage, Record, Sqlite},
+    telemetry::Metrics,
+};
+use tidings_core::{
+    fleet::ProviderSpec,
+    health::Thresholds,
+    id::{AppId, MessageId},
+    message::{Category, Channel, Message, Status},
+    money::Amount,
+    retry::BudgetSettings,
+    select::Select,
+};
+use tidings_providers::{Accepted, Code, Provider, Receipt, ReceiptError, ReceiptRequest, Submission, SubmitError};
+
+use crate::suites::messages::samples;
+
+/// What a provider does with its next call.
+#[derive(Clone, Debug)]
+pub enum Does {
+    Answer(Result<Accepted, SubmitError>),
+    Hang,
+    Panic,
+}
+
+pub fn accepts(id: &str) -> Does {
+    Does::Answer(Ok(Accepted { provider_message_id: Some(id.to_owned()), segments: None }))
+}
+
+pub fn refuses(error: impl Fn(Code) -> SubmitError, code: &str) -> Does {
+    Does::Answer(Err(error(Code::new(code))))
+}
+
+pub fn unavailable() -> Does {
+    refuses(|code| SubmitError::Unavailable { code }, "http_500")
+}
+
+pub fn ambiguous() -> Does {
+    refuses(|code| SubmitError::Ambiguous { code }, "timeout")
+}
+
+/// Does what its script says, then what it says last.
+pub struct Scripted {
+    script: Mutex<VecDeque<Does>>,
+    calls: Mutex<Vec<MessageId>>,
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    async fn submit(&self, submission: &Submission) -> Result<Accepted, SubmitError> {
+        self.calls.lock().unwrap().push(submission.message.id);
+        let next = {
+            let mut script = self.script.lock().unwrap();
+            if script.len() > 1 { script.pop_front() } else { script.front().cloned() }
+        };
+        match next.expect("a script is never empty") {
+            Does::Answer(answer) => answer,
+            Does::Hang => std::future::pending().await,
+            Does::Panic => panic!("a defect in an adapter"),
+        }
+    }
+
+    fn receipts(&self, _: &ReceiptRequest) -> Result<Vec<Receipt>, ReceiptError> {
+        Err(ReceiptError::Unverified)
+    }
+}
+
+impl Scripted {
+    pub fn calls(&self) -> usize {
+        self.calls.lock().unwrap().len()
+    }
+}
+
+/// One app, which may be suspended.
+struct OneApp {
+    suspended: bool,
+}
+
+impl Directory for OneApp {
+    fn app(&self, _: AppId) -> Option<AppEntry> {
+        Some(AppEntry { name: "shop".into(), suspended: self.suspended })
+    }
+}
+
+/// How a world is set up; the default is one permit a lane too few for nothing.
+pub struct Setup {
+    pub scripts: Vec<(&'static str, Vec<Does>)>,
+    pub suspended: bool,
+    pub permits: usize,
+    pub timeout: Duration,
+    pub max_in_flight: u32,
+}
+
+pub fn providers(scripts: &[(&'static str, &[Does])]) -> Setup {
+    let scripts = scripts.iter().map(|(name, script)| (*name, script.to_vec())).collect();
+    Setup { scripts, suspended: false, permits: 16, timeout: Duration::from_secs(3), max_in_flight: 0 }
+}
+
+pub struct World {
+    pub store: Arc<dyn Messages>,
+    pub worker: Arc<Worker>,
+    pub metrics: Arc<Metrics>,
+    pub providers: Vec<Arc<Scripted>>,
+    pub clock: Clock,
+    _folder: TempDir,
+}
+
+impl Setup {
+    pub async fn build(self) -> World {
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::system();
+        let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
+        let (store, _) = Sqlite::open(&folder.path().join("tidings.db"), keyring, clock, |_| {}).await.unwrap();
+        let store: Arc<dyn Messages> = Arc::new(store);
+        let metrics = Arc::new(Metrics::new());
+        let mut providers = Vec::new();
+        let mut accounts = Vec::new();
+        for (name, script) in &self.scripts {
+            let provider = Arc::new(Scripted { script: Mutex::new(script.iter().cloned().collect()), calls: Mutex::default() });
+            providers.push(Arc::clone(&provider));
+            accounts.push(self.account(name, provider, &metrics));
+        }
+        let places = (0..accounts.len()).collect();
+        let route = Route { channel: None, category: None, prefixes: vec![], apps: vec![], select: Select::Priority, places };
+        let spec = DeskSpec { revision: 1, accounts, routes: vec![route], budget: BudgetSettings::default(), seed: 1 };
+        let desks = Arc::new(Desks::new(Desk::new(spec, clock.moment())));
+        let settings = Settings { permits: [self.permits; 3], lease: Duration::from_secs(30), owner: 99 };
+        let directory = Arc::new(OneApp { suspended: self.suspended });
+        let worker = Worker::new(Arc::clone(&store), desks, directory, clock, Arc::clone(&metrics), settings);
+        World { store, worker, metrics, providers, clock, _folder: folder }
+    }
+
+    fn account(&self, name: &str, provider: Arc<Scripted>, metrics: &Metrics) -> Account {
+        Account {
+            spec: ProviderSpec {
+                name: name.into(),
+                weight: 100,
+                max_per_s: 0,
+                max_in_flight: self.max_in_flight,
+                timeout: self.timeout,
+                price: Amount::from_micros(10_000),
+                receipts: true,
+                thresholds: Thresholds::default(),
+            },
+            channel: Channel::Sms,
+            simulated: false,
+            built_in: false,
+            provider,
+            currency: "CNY".into(),
+            templates: std::collections::BTreeMap::new(),
+            signatures: std::collections::BTreeMap::new(),
+            callback: None,
+            metrics: metrics.provider(name),
+        }
+    }
+}
+
+impl World {
+    pub fn message(&self, category: Category) -> Message {
+        samples::accepted_at(category, self.clock.now())
+    }
+
+    pub async fn accept(&self, message: Message) -> MessageId {
+        let id = message.id;
+        self.store.accept(vec![NewMessage { message, idempotency: None, lease: None }]).await.unwrap();
+        id
+    }
+
+    pub async fn record(&self, id: MessageId) -> Record {
+        self.store.get(id).await.unwrap().unwrap()
+    }
+
+    /// Waits until the message is as wanted; fails after ten seconds.
+    pub async fn until(&self, id: MessageId, wanted: impl Fn(&Record) -> bool) -> Record {
+        let waiting = async {
+            loop {
+                let record = self.record(id).await;
+                if wanted(&record) {
+                    return record;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(10), waiting).await {
+            Ok(record) => record,
+            Err(_) => panic!("{id} stayed {:?}", self.record(id).await),
+        }
+    }
+
+    /// Accepts a message, delivers it, and waits until it is closed.
+    pub async fn deliver(&self, category: Category) -> Record {
+        let id = self.accept(self.message(category)).await;
+        self.worker.start();
+        self.until(id, |record| record.status.is_closed()).await
+    }
+}
+
+/// How a record reads: status, and each attempt's provider and code.
+pub fn story(record: &Record) -> (Status, Vec<String>) {
+    let attempt = |attempt: &tidings_core::attempt::Attempt| {
+        let end = attempt.ended.as_ref();
+        let outcome = end.map_or("open", |ended| ended.outcome.as_str());
+        let code = end.and_then(|ended| ended.code.clone()).map_or(String::new(), |code| format!(" {code}"));
+        format!("{}: {outcome}{code}", attempt.opened.provider)
+    };
+    (record.status, record.attempts.iter().map(attempt).collect())
+}
