@@ -5,6 +5,7 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod assembly;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

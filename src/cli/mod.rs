@@ -3,6 +3,7 @@
 //! Exit codes are part of the contract: 0 success, 1 failure, 2 wrong usage (which clap answers itself). Every command takes
 //! `--config` and `--set`; what they give is read by [`Global::load`], so that no command has a second way to configure.
 
+mod bench;
 mod check;
 mod healthcheck;
 mod simulate;
@@ -57,6 +58,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Bench),
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
     Simulate(simulate::Simulate),
@@ -66,6 +68,7 @@ enum Command {
 impl Command {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
+            Self::Bench(command) => command.run(global).await,
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,
             Self::Simulate(command) => command.run(),
