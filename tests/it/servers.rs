@@ -28,3 +28,24 @@ fn rand_id() -> u128 {
     let random = tidings::clock::Clock::system().random();
     tidings_core::id::uuid_v7(tidings::clock::Clock::system().now(), random).as_u128()
 }
+
+pub fn redis() -> Option<String> {
+    given("TIDINGS_TEST_REDIS_URL")
+}
+
+/// A name that nobody else uses on these servers: a prefix of keys and topics.
+pub fn fresh_name() -> String {
+    format!("test-{}", uuid::Uuid::from_u128(rand_id()).simple())
+}
+
+/// Waits until a condition holds, ten seconds at most.
+pub async fn eventually(condition: impl AsyncFn() -> bool) {
+    const LONGEST: std::time::Duration = std::time::Duration::from_secs(10);
+    let mut look_again = tokio::time::interval(std::time::Duration::from_millis(10));
+    let holds = async {
+        while !condition().await {
+            look_again.tick().await;
+        }
+    };
+    tokio::time::timeout(LONGEST, holds).await.expect("the condition holds within ten seconds");
+}

@@ -55,13 +55,7 @@ fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
     });
 }
 
-macro_rules! suite {
-    (backends: $backends:tt, cases: $cases:tt) => { suite!(@backends $backends $cases); };
-    (@backends [$($backend:ident),* $(,)?] $cases:tt) => { $( mod $backend { suite!(@cases $backend $cases); } )* };
-    (@cases $backend:ident [$($case:ident),* $(,)?]) => { $( #[test] fn $case() { super::run(super::$backend, super::cases::$case); } )* };
-}
-
-suite! {
+crate::suites::suite! {
     backends: [sqlite, postgres],
     cases: [
         an_accepted_message_is_found_as_it_was_sent,

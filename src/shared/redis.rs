@@ -1,0 +1,276 @@
+//! [`Shared`] on Redis.
+//!
+//! One multiplexed connection that is replaced when it breaks. While Redis is away every call fails at once: a background
+//! task tries again a few times a second, so that an outage costs a request nothing. A broken connection is always noticed,
+//! never silently renewed: whoever listens on [`Redis::returns`] learns that Redis may have lost what it was told last.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use redis::{AsyncConnectionConfig, Client, Pipeline, Script, ScriptInvocation, Value, aio::MultiplexedConnection, from_redis_value};
+use tidings_core::id::MessageId;
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared, scripts};
+
+/// An answer takes well under a millisecond; a Redis that needs longer is frozen or drowning.
+const CALL_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two tries to connect, and between two looks at a healthy connection.
+const PAUSE: Duration = Duration::from_millis(250);
+
+struct Scripts {
+    claim: Script,
+    look: Script,
+    cancel: Script,
+    reserve: Script,
+    register: Script,
+    tell: Script,
+    told: Script,
+}
+
+/// A connection to Redis, or the knowledge that there is none.
+pub struct Redis {
+    prefix: String,
+    connection: Arc<ArcSwapOption<MultiplexedConnection>>,
+    broken: Arc<Notify>,
+    /// Counts connections: each new one may have come to a Redis that forgot.
+    connected: watch::Receiver<u64>,
+    scripts: Scripts,
+    keeper: tokio::task::JoinHandle<()>,
+}
+
+impl Redis {
+    /// Starts connecting; `prefix` begins every key.
+    pub fn connect(url: &str, prefix: &str) -> Result<Self, redis::RedisError> {
+        let client = Client::open(url)?;
+        let connection = Arc::new(ArcSwapOption::empty());
+        let broken = Arc::new(Notify::new());
+        let (tell, connected) = watch::channel(0);
+        let keeper = tokio::spawn(keep_connected(client, Arc::clone(&connection), Arc::clone(&broken), tell));
+        let scripts = Scripts {
+            claim: Script::new(scripts::CLAIM),
+            look: Script::new(scripts::LOOK),
+            cancel: Script::new(scripts::CANCEL),
+            reserve: Script::new(scripts::RESERVE),
+            register: Script::new(scripts::REGISTER),
+            tell: Script::new(scripts::TELL),
+            told: Script::new(scripts::TOLD),
+        };
+        Ok(Self { prefix: prefix.to_owned(), connection, broken, connected, scripts, keeper })
+    }
+
+    /// Changes with every new connection; 0 while there has been none.
+    pub fn returns(&self) -> watch::Receiver<u64> {
+        self.connected.clone()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connection.load().is_some()
+    }
+
+    fn key(&self, kind: &str, name: impl std::fmt::Display) -> String {
+        format!("{}:{kind}:{name}", self.prefix)
+    }
+
+    async fn ask<T>(&self, call: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>) -> Result<T, Away> {
+        let Some(connection) = self.connection.load_full() else { return Err(Away(anyhow::anyhow!("not connected"))) };
+        let mut connection = MultiplexedConnection::clone(&connection);
+        let answer = timeout(CALL_TIMEOUT, call(&mut connection)).await;
+        let error = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => {
+                if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() || error.is_unrecoverable_error() {
+                    self.drop_connection();
+                }
+                anyhow::Error::from(error)
+            }
+            Err(late) => {
+                self.drop_connection();
+                late.into()
+            }
+        };
+        Err(Away(error))
+    }
+
+    fn drop_connection(&self) {
+        self.connection.store(None);
+        self.broken.notify_one();
+    }
+
+    /// Runs one script for each invocation in one round trip.
+    async fn many(&self, script: &Script, invocations: Vec<ScriptInvocation<'_>>) -> Result<Vec<Value>, Away> {
+        self.ask(async |connection| {
+            let pipeline = || {
+                let mut pipeline = Pipeline::with_capacity(invocations.len());
+                for invocation in &invocations {
+                    pipeline.invoke_script(invocation);
+                }
+                pipeline
+            };
+            let first: redis::RedisResult<Vec<Value>> = pipeline().query_async(connection).await;
+            match first {
+                Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
+                    script.prepare_invoke().load_async(connection).await?;
+                    pipeline().query_async(connection).await
+                }
+                answers => answers,
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+async fn keep_connected(
+    client: Client,
+    connection: Arc<ArcSwapOption<MultiplexedConnection>>,
+    broken: Arc<Notify>,
+    tell: watch::Sender<u64>,
+) {
+    let config = || AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(Some(CALL_TIMEOUT));
+    loop {
+        let fresh = timeout(CONNECT_TIMEOUT, async {
+            let mut fresh = client.get_multiplexed_async_connection_with_config(&config()).await?;
+            // A frozen server still completes connects: it counts once it answers.
+            let () = redis::cmd("PING").query_async(&mut fresh).await?;
+            Ok::<_, redis::RedisError>(fresh)
+        });
+        let Ok(Ok(fresh)) = fresh.await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        connection.store(Some(Arc::new(fresh.clone())));
+        tell.send_modify(|count| *count += 1);
+        let mut watched = fresh;
+        loop {
+            let pause = timeout(PAUSE, broken.notified()).await;
+            let ping: Result<redis::RedisResult<()>, _> = timeout(CALL_TIMEOUT, redis::cmd("PING").query_async(&mut watched)).await;
+            if pause.is_ok() || !matches!(ping, Ok(Ok(()))) {
+                break;
+            }
+        }
+        connection.store(None);
+    }
+}
+
+fn nonsense() -> Away {
+    Away(anyhow::anyhow!("an answer that no script of ours gives"))
+}
+
+fn read_claim(value: Value) -> Result<Option<Claim>, Away> {
+    let parts: Vec<Vec<u8>> = from_redis_value(value).map_err(|error| Away(error.into()))?;
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let [owner, left, state, number, body] = <[Vec<u8>; 5]>::try_from(parts).map_err(|_| nonsense())?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| nonsense());
+    Ok(Some(Claim {
+        owner: text(owner)?.parse().map_err(|_| nonsense())?,
+        state: ClaimState::from_word(&text(state)?).ok_or_else(nonsense)?,
+        lease_left: Duration::from_millis(text(left)?.parse().map_err(|_| nonsense())?),
+        number: text(number)?.parse().map_err(|_| nonsense())?,
+        body,
+    }))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[async_trait]
+impl Shared for Redis {
+    async fn claims(&self, ids: &[MessageId]) -> Result<Vec<Option<Claim>>, Away> {
+        let invocations = ids.iter().map(|id| {
+            let mut invocation = self.scripts.look.prepare_invoke();
+            invocation.key(self.key("claim", id.uuid().simple()));
+            invocation
+        });
+        let answers = self.many(&self.scripts.look, invocations.collect()).await?;
+        answers.into_iter().map(read_claim).collect()
+    }
+
+    async fn claim(&self, writes: &[ClaimWrite]) -> Result<Vec<ClaimAnswer>, Away> {
+        let invocations = writes.iter().map(|write| {
+            let mut invocation = self.scripts.claim.prepare_invoke();
+            invocation.key(self.key("claim", write.id.uuid().simple()));
+            invocation.arg(write.owner).arg(write.state.word()).arg(write.number);
+            invocation.arg(millis(write.lease)).arg(millis(write.keep)).arg(write.body.as_slice());
+            invocation
+        });
+        let answers = self.many(&self.scripts.claim, invocations.collect()).await?;
+        let answer = |value| match value {
+            Value::Int(1) => ClaimAnswer::Written,
+            _ => ClaimAnswer::Lost,
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    async fn cancel(&self, id: MessageId, keep: Duration) -> Result<bool, Away> {
+        let mut invocation = self.scripts.cancel.prepare_invoke();
+        invocation.key(self.key("claim", id.uuid().simple())).arg(millis(keep));
+        self.ask(async |connection| invocation.invoke_async(connection).await).await
+    }
+
+    async fn reserve(&self, reservations: &[Reservation], keep: Duration) -> Result<Vec<Reserved>, Away> {
+        let invocations = reservations.iter().map(|reservation| {
+            let mut invocation = self.scripts.reserve.prepare_invoke();
+            invocation.key(self.key("idem", Uuid::from_bytes(reservation.key).simple()));
+            invocation.arg([reservation.id.uuid().as_bytes().as_slice(), &reservation.body].concat()).arg(millis(keep));
+            invocation
+        });
+        let answers = self.many(&self.scripts.reserve, invocations.collect()).await?;
+        let answer = |value| match value {
+            Value::BulkString(bytes) if bytes.len() == 32 => {
+                let (id, body) = bytes.split_at(16);
+                let halves = (Uuid::from_slice(id), <[u8; 16]>::try_from(body));
+                let (Ok(id), Ok(body)) = halves else { return Err(nonsense()) };
+                Ok(Reserved::Known(MessageId::from_uuid(id), body))
+            }
+            Value::Nil => Ok(Reserved::New),
+            _ => Err(nonsense()),
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
+    async fn complete_since(&self) -> Result<Option<i64>, Away> {
+        self.ask(async |connection| redis::cmd("GET").arg(self.key("complete", "since")).query_async(connection).await).await
+    }
+
+    async fn set_complete_since(&self, at: i64) -> Result<(), Away> {
+        self.ask(async |connection| redis::cmd("SET").arg(self.key("complete", "since")).arg(at).query_async(connection).await).await
+    }
+
+    async fn tell(&self, topic: &str, name: &str, value: &[u8], keep: Duration) -> Result<(), Away> {
+        let mut invocation = self.scripts.tell.prepare_invoke();
+        invocation.key(self.key("told", topic)).arg(name).arg(value).arg(millis(keep));
+        self.ask(async |connection| invocation.invoke_async(connection).await).await
+    }
+
+    async fn told(&self, topic: &str) -> Result<Vec<(String, Vec<u8>)>, Away> {
+        let mut invocation = self.scripts.told.prepare_invoke();
+        invocation.key(self.key("told", topic));
+        self.ask(async |connection| invocation.invoke_async(connection).await).await
+    }
+
+    async fn register(&self, budget: &str, node: Uuid, alive: Duration) -> Result<Registered, Away> {
+        let mut invocation = self.scripts.register.prepare_invoke();
+        invocation.key(self.key("budget", budget)).arg(node.simple().to_string()).arg(millis(alive));
+        let nodes = self.ask(async |connection| invocation.invoke_async(connection).await).await?;
+        Ok(Registered { nodes })
+    }
+
+    async fn ping(&self) -> Result<(), Away> {
+        self.ask(async |connection| redis::cmd("PING").query_async(connection).await).await
+    }
+}

@@ -1,0 +1,87 @@
+//! The scripts that run inside Redis. Each reads and writes one key, by the server's clock.
+
+/// `KEYS[1]` claim; `ARGV`: owner, state, number, lease ms, keep ms, body. Answers 1 if written.
+///
+/// A writer that is not the owner must come after the lease, and must know of the last attempt: it writes a higher number.
+pub const CLAIM: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local claim = redis.call('HMGET', KEYS[1], 'owner', 'until', 'state', 'number')
+if claim[1] then
+    if claim[3] == 'cancelled' then return 0 end
+    if claim[1] ~= ARGV[1] then
+        if tonumber(claim[2]) > now then return 0 end
+        if tonumber(claim[4]) > tonumber(ARGV[3]) then return 0 end
+        if claim[3] == 'open' and ARGV[2] == 'open' and tonumber(claim[4]) == tonumber(ARGV[3]) then return 0 end
+        if claim[3] == 'done' and ARGV[2] == 'open' and tonumber(claim[4]) >= tonumber(ARGV[3]) then return 0 end
+    end
+end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[4]), 'state', ARGV[2], 'number', ARGV[3], 'body', ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return 1
+";
+
+/// `KEYS[1]` claim. Answers owner, milliseconds that are left of the lease, state, number, body; or nothing.
+pub const LOOK: &str = r"
+local claim = redis.call('HMGET', KEYS[1], 'owner', 'until', 'state', 'number', 'body')
+if not claim[1] then return {} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local left = tonumber(claim[2]) - now
+if left < 0 then left = 0 end
+return {claim[1], string.format('%.0f', left), claim[3], claim[4], claim[5]}
+";
+
+/// `KEYS[1]` claim; `ARGV`: keep ms. Answers 1 if nobody will submit the message any more.
+pub const CANCEL: &str = r"
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == 'cancelled' then return 1 end
+if state == 'open' or state == 'done' then return 0 end
+redis.call('HSET', KEYS[1], 'owner', '0', 'until', '0', 'state', 'cancelled', 'number', '0', 'body', '')
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+";
+
+/// `KEYS[1]` idempotency key; `ARGV`: value, keep ms. Answers what was there, or nothing.
+pub const RESERVE: &str = r"
+local there = redis.call('GET', KEYS[1])
+if there then return there end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+";
+
+/// `KEYS[1]` a budget's sorted set of nodes by when they were last seen; `ARGV`: node, alive ms. Answers how many live.
+pub const REGISTER: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])
+";
+
+/// `KEYS[1]` a topic: a hash of `name -> until ms, value`; `ARGV`: name, value, keep ms.
+pub const TELL: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%015.0f', now + ARGV[3]) .. ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+return 1
+";
+
+/// `KEYS[1]` a topic. Answers names and values that are still meant, and forgets the others.
+pub const TOLD: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local all = redis.call('HGETALL', KEYS[1])
+local fresh = {}
+for i = 1, #all, 2 do
+    if tonumber(string.sub(all[i + 1], 1, 15)) > now then
+        fresh[#fresh + 1] = all[i]
+        fresh[#fresh + 1] = string.sub(all[i + 1], 16)
+    else
+        redis.call('HDEL', KEYS[1], all[i])
+    end
+end
+return fresh
+";

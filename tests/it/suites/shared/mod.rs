@@ -1,0 +1,49 @@
+//! The port to what nodes share: every case on every backend, listed once.
+
+mod cases;
+
+use std::{future::Future, sync::Arc};
+
+use tidings::{
+    clock::Clock,
+    shared::{Local, Redis, Shared},
+};
+
+use crate::servers;
+
+async fn local() -> Option<Arc<dyn Shared>> {
+    Some(Arc::new(Local::new(Clock::system())))
+}
+
+async fn redis() -> Option<Arc<dyn Shared>> {
+    let redis = Redis::connect(&servers::redis()?, &servers::fresh_name()).unwrap();
+    redis.returns().wait_for(|count| *count > 0).await.unwrap();
+    Some(Arc::new(redis))
+}
+
+fn run<F: Future<Output = Option<Arc<dyn Shared>>>, C: Future<Output = ()>>(
+    backend: impl FnOnce() -> F,
+    case: impl FnOnce(Arc<dyn Shared>) -> C,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        if let Some(shared) = backend().await {
+            case(shared).await;
+        }
+    });
+}
+
+crate::suites::suite! {
+    backends: [local, redis],
+    cases: [
+        a_claim_is_held_until_its_lease_is_over,
+        whoever_comes_after_a_lease_must_know_of_the_open_attempt,
+        a_decided_message_is_not_opened_again,
+        a_message_that_waited_is_opened_again_by_anybody,
+        cancelling_wins_only_while_nothing_is_out,
+        an_idempotency_key_is_reserved_once,
+        completeness_is_unknown_until_somebody_says_so,
+        what_is_told_is_heard_until_it_is_forgotten,
+        nodes_that_spend_from_a_budget_are_counted,
+    ]
+}
