@@ -7,6 +7,7 @@
 
 mod accept;
 mod connection;
+mod control;
 mod group;
 mod queue;
 mod read;
@@ -26,7 +27,7 @@ use tidings_core::{
     time::Timestamp,
 };
 
-pub use self::{connection::Connections, schema::SchemaError};
+pub use self::{connection::Connections, control::PostgresControl, schema::SchemaError};
 use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
 use super::{
     Accepting, Cancelling, Error, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,

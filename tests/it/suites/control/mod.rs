@@ -1,0 +1,52 @@
+//! The port to the control plane's documents: every case on every backend, listed once.
+
+mod cases;
+
+use std::{any::Any, future::Future, sync::Arc};
+
+use tempfile::TempDir;
+use tidings::store::{
+    SqliteControl,
+    control::ControlStore,
+    postgres::{Connections, PostgresControl, PostgresStore},
+};
+
+use crate::servers;
+
+type Backend = (Arc<dyn ControlStore>, Box<dyn Any>);
+
+async fn sqlite() -> Option<Backend> {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteControl::open(&folder.path().join("tidings.db")).await.unwrap();
+    Some((Arc::new(store), Box::new(folder)))
+}
+
+async fn postgres() -> Option<Backend> {
+    let connections = Connections::new(&servers::database().await?).unwrap();
+    PostgresStore::migrate(&connections).await.unwrap();
+    Some((Arc::new(PostgresControl::new(connections)), Box::new(())))
+}
+
+fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
+    backend: impl FnOnce() -> F,
+    case: impl FnOnce(Arc<dyn ControlStore>) -> C,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        if let Some((store, _home)) = backend().await {
+            case(store).await;
+        }
+    });
+}
+
+crate::suites::suite! {
+    backends: [sqlite, postgres],
+    cases: [
+        a_commit_is_seen_by_those_who_ask_for_what_changed,
+        whoever_planned_on_an_older_revision_conflicts,
+        a_name_is_taken_once_in_its_scope,
+        a_commit_that_conflicts_changes_nothing,
+        the_audit_chain_holds_and_is_filtered,
+        key_uses_only_go_forward,
+    ]
+}
