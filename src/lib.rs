@@ -13,6 +13,7 @@ pub mod control;
 pub mod delivery;
 pub mod receipts;
 pub mod seal;
+pub mod server;
 pub mod shared;
 pub mod shutdown;
 pub mod simulate_provider;
