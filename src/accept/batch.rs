@@ -1,0 +1,137 @@
+//! Accepting up to a thousand messages in one durable write. Each stands for itself: one bad item fails no other.
+
+use std::collections::HashMap;
+
+use tidings_core::message::Message;
+
+use super::{
+    Accept, Claimed, Sent,
+    draft::{Draft, Kind, MessageFields},
+    given::Given,
+    idempotency::{Guard, KeyName, is_key},
+    refusal::Refusal,
+};
+use crate::{
+    control::{auth::Machine, fields::Fault},
+    delivery::Seat,
+    store::{Idempotency, NewMessage},
+};
+
+/// An item of a batch as it was written, defaults already under it; `None` if it is no object.
+pub type BatchItem = Option<MessageFields>;
+/// What became of an item.
+pub type ItemResult = Result<Sent, Refusal>;
+
+/// An item that only has to be written.
+struct Ready {
+    index: usize,
+    new: NewMessage,
+    seat: Option<Seat>,
+    _guard: Option<Guard>,
+}
+
+/// How far an item has come before the write.
+enum Step {
+    Done(ItemResult),
+    Ready(Box<Ready>),
+    /// The same key and body as an earlier item of this batch.
+    SameAs(usize),
+}
+
+impl Accept {
+    /// Accepts what can be accepted; the results are in the order of the items. `batch_key` is the key of the whole batch.
+    pub async fn send_batch(&self, sender: &Machine, items: Vec<BatchItem>, batch_key: Option<&str>) -> Result<Vec<ItemResult>, Refusal> {
+        let mut steps = Vec::with_capacity(items.len());
+        let mut keys: HashMap<[u8; 16], (usize, [u8; 16])> = HashMap::new();
+        for (index, item) in items.into_iter().enumerate() {
+            steps.push(match self.item(sender, index, item, batch_key, &mut keys).await {
+                Ok(step) => step,
+                // The store is away: it would be so for every item, and nothing has been written yet.
+                Err(Refusal::Store(error)) => return Err(Refusal::Store(error)),
+                Err(refusal) => Step::Done(Err(refusal)),
+            });
+        }
+        let new = steps.iter().filter_map(|step| match step {
+            Step::Ready(ready) => Some(ready.new.clone()),
+            _ => None,
+        });
+        let new: Vec<NewMessage> = new.collect();
+        let mut verdicts = if new.is_empty() { Vec::new() } else { self.messages.accept(new).await? }.into_iter();
+        let mut results: Vec<ItemResult> = Vec::with_capacity(steps.len());
+        for step in steps {
+            results.push(match step {
+                Step::Done(result) => result,
+                Step::Ready(ready) => {
+                    debug_assert_eq!(ready.index, results.len());
+                    let verdict = verdicts.next().ok_or(Refusal::NoRights)?;
+                    self.conclude(sender, ready.new.message, ready.seat, verdict).await
+                }
+                Step::SameAs(earlier) => repeated(results.get(earlier)),
+            });
+        }
+        Ok(results)
+    }
+
+    async fn item(
+        &self,
+        sender: &Machine,
+        index: usize,
+        item: BatchItem,
+        batch_key: Option<&str>,
+        keys: &mut HashMap<[u8; 16], (usize, [u8; 16])>,
+    ) -> Result<Step, Refusal> {
+        let Some(mut fields) = item else { return Err(Fault::new("", "type", "must be an object").into()) };
+        let own_key = take_key(&mut fields)?;
+        let body = self.body_hash(&fields)?;
+        let draft = Draft::of(fields, Kind::Item).map_err(Refusal::Invalid)?;
+        let name = match (&own_key, batch_key) {
+            (Some(key), _) => Some(KeyName::Message(key)),
+            (None, Some(key)) => Some(KeyName::Item(key, index)),
+            (None, None) => None,
+        };
+        let Some(name) = name else { return self.item_ready(sender, index, draft, None, None).await };
+        let key = name.hash(sender.app.id, self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?);
+        match keys.get(&key) {
+            Some((earlier, same)) if *same == body => return Ok(Step::SameAs(*earlier)),
+            Some(_) => return Err(Refusal::IdempotencyMismatch),
+            None => {}
+        }
+        match self.claim(sender.app.id, name, body).await? {
+            Claimed::Before(message) => Ok(Step::Done(Ok(Sent { message, replayed: true }))),
+            Claimed::Now(guard, idempotency) => {
+                let step = self.item_ready(sender, index, draft, Some(idempotency), Some(guard)).await?;
+                keys.insert(key, (index, body));
+                Ok(step)
+            }
+        }
+    }
+
+    async fn item_ready(
+        &self,
+        sender: &Machine,
+        index: usize,
+        draft: Draft,
+        idempotency: Option<Idempotency>,
+        guard: Option<Guard>,
+    ) -> Result<Step, Refusal> {
+        let (new, seat) = self.ready(sender, draft, idempotency).await?;
+        Ok(Step::Ready(Box::new(Ready { index, new, seat, _guard: guard })))
+    }
+}
+
+fn take_key(fields: &mut MessageFields) -> Result<Option<String>, Refusal> {
+    let invalid = || Refusal::from(Fault::new("/idempotency_key", "format", "must be 1 to 255 visible ASCII characters"));
+    match std::mem::take(&mut fields.idempotency_key) {
+        Given::Is(key) if is_key(&key) => Ok(Some(key)),
+        Given::Absent | Given::Null => Ok(None),
+        Given::Is(_) | Given::Wrong(_) => Err(invalid()),
+    }
+}
+
+/// The answer to an item that repeats an earlier one of its batch.
+fn repeated(earlier: Option<&ItemResult>) -> ItemResult {
+    match earlier {
+        Some(Ok(Sent { message, .. })) => Ok(Sent { message: Message::clone(message), replayed: true }),
+        _ => Err(Refusal::IdempotencyInProgress),
+    }
+}

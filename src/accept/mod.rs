@@ -1,0 +1,229 @@
+//! Accepting: from what a team wrote to a message that is durable.
+//!
+//! The order is the story, and each step may refuse: the shape of the body, the idempotency key (a repeated request gets its
+//! first answer whatever has changed since), what the app may do, what the message says, whether somebody could take it,
+//! limits, room. Then it is written, and only then answered. A refused message leaves nothing behind.
+//!
+//! A fresh message goes straight to a free worker of this process, if there is one; otherwise it waits in the queue.
+
+mod batch;
+pub mod candidates;
+pub mod draft;
+pub mod given;
+mod idempotency;
+pub mod limits;
+mod prepare;
+mod refusal;
+mod room;
+
+use std::sync::Arc;
+
+use tidings_core::{
+    id::{AppId, MessageId},
+    message::{Message, Status},
+    time::Timestamp,
+};
+
+pub use self::{
+    batch::{BatchItem, ItemResult},
+    draft::{Draft, Kind, MessageFields},
+    idempotency::{Guard, KeyName, is_key},
+    limits::{Limits, Now},
+    prepare::Prepared,
+    refusal::{Reached, Refusal},
+    room::Room,
+};
+use self::{
+    given::FromJson,
+    idempotency::InProgress,
+};
+use crate::{
+    clock::Clock,
+    control::{Control, Snapshot, auth::Machine},
+    delivery::{Intake, Seat},
+    store::{Accepting, Idempotency, Messages, NewMessage},
+    telemetry::{Metrics, metrics::IdempotencyAnswer},
+};
+
+/// An accepted message, and whether it had been accepted before.
+#[derive(Debug)]
+pub struct Sent {
+    pub message: Message,
+    pub replayed: bool,
+}
+
+/// Accepts messages. One per process.
+pub struct Accept {
+    pub control: Arc<Control>,
+    pub messages: Arc<dyn Messages>,
+    pub intake: Intake,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub room: Room,
+    pub limits: Limits,
+    keys: InProgress,
+}
+
+impl Accept {
+    pub fn new(
+        control: Arc<Control>,
+        messages: Arc<dyn Messages>,
+        intake: Intake,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        max_messages: u64,
+    ) -> Self {
+        Self { control, messages, intake, clock, metrics, room: Room::new(max_messages), limits: Limits::default(), keys: InProgress::default() }
+    }
+
+    /// Accepts one message.
+    pub async fn send(&self, sender: &Machine, fields: MessageFields, key: Option<&str>) -> Result<Sent, Refusal> {
+        let body = self.body_hash(&fields)?;
+        let draft = Draft::of(fields, Kind::Single).map_err(Refusal::Invalid)?;
+        let claimed = match key {
+            Some(key) => match self.claim(sender.app.id, KeyName::Message(key), body).await? {
+                Claimed::Before(message) => return Ok(Sent { message, replayed: true }),
+                Claimed::Now(guard, idempotency) => Some((guard, idempotency)),
+            },
+            None => None,
+        };
+        let idempotency = claimed.as_ref().map(|(_, idempotency)| *idempotency);
+        let (new, seat) = self.ready(sender, draft, idempotency).await?;
+        let written = self.messages.accept(vec![new.clone()]).await;
+        let verdict = written.map(|verdicts| verdicts.into_iter().next());
+        match verdict {
+            Ok(Some(verdict)) => self.conclude(sender, new.message, seat, verdict).await,
+            Ok(None) => Err(Refusal::NoRights),
+            Err(error) => {
+                self.limits.give_back(&sender.app, self.now());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Everything that comes before writing.
+    async fn ready(&self, sender: &Machine, draft: Draft, idempotency: Option<Idempotency>) -> Result<(NewMessage, Option<Seat>), Refusal> {
+        let now = self.now();
+        self.count_today(sender, now.time).await?;
+        let id = MessageId::new(now.time, self.clock.random());
+        let message = {
+            let snapshot = self.control.snapshot();
+            let message = prepare::prepare(&snapshot, sender, draft, id, now.time)?.message;
+            self.admit(&snapshot, sender, &message, now)?;
+            message
+        };
+        let seat = if message.first_status() == Status::Accepted { self.intake.reserve(message.lane()) } else { None };
+        let lease = seat.as_ref().map(|seat| seat.lease);
+        Ok((NewMessage { message, idempotency, lease }, seat))
+    }
+
+    /// Limits and room: what takes something that has to be given back.
+    fn admit(&self, snapshot: &Snapshot, sender: &Machine, message: &Message, now: Now) -> Result<(), Refusal> {
+        let app = &sender.app;
+        if !app.recipient_caps.is_empty() {
+            let lookup = snapshot.opened().lookup().ok_or(Refusal::NoRights)?;
+            let recipient = lookup.hash(&[b"recipient cap", message.to.expose().as_bytes()]);
+            self.limits.take_recipient(app, message.category, recipient, now.time)?;
+        }
+        self.limits.take(app, now)?;
+        if self.room.enter(message.lane()) {
+            return Ok(());
+        }
+        self.limits.give_back(app, now);
+        self.metrics.shed(message.lane());
+        Err(Refusal::Overloaded)
+    }
+
+    /// What follows from the store's word on a message.
+    async fn conclude(&self, sender: &Machine, message: Message, seat: Option<Seat>, verdict: Accepting) -> Result<Sent, Refusal> {
+        match verdict {
+            Accepting::New => {
+                self.metrics.accepted(message.channel, message.category).inc();
+                match seat {
+                    Some(seat) => self.intake.hand_over(seat, message.clone()),
+                    None if message.first_status() == Status::Held => {}
+                    None => self.intake.wake(message.lane()),
+                }
+                Ok(Sent { message, replayed: false })
+            }
+            Accepting::Repeated(id) => {
+                self.limits.give_back(&sender.app, self.now());
+                self.metrics.idempotency.answered(IdempotencyAnswer::Replayed);
+                Ok(Sent { message: self.accepted_before(id).await?, replayed: true })
+            }
+            Accepting::Mismatch => {
+                self.limits.give_back(&sender.app, self.now());
+                self.metrics.idempotency.answered(IdempotencyAnswer::Mismatch);
+                Err(Refusal::IdempotencyMismatch)
+            }
+        }
+    }
+
+    /// Claims a key for a request, or finds what was accepted with it before.
+    async fn claim(&self, app: AppId, name: KeyName<'_>, body: [u8; 16]) -> Result<Claimed, Refusal> {
+        let key = name.hash(app, self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?);
+        let idempotency = Idempotency { key, body };
+        let answer = &self.metrics.idempotency;
+        let guard = self.keys.claim(idempotency).inspect_err(|refusal| {
+            answer.answered(match refusal {
+                Refusal::IdempotencyInProgress => IdempotencyAnswer::InProgress,
+                _ => IdempotencyAnswer::Mismatch,
+            });
+        })?;
+        match self.messages.repeat_of(key, self.clock.now()).await? {
+            None => {
+                answer.answered(IdempotencyAnswer::New);
+                Ok(Claimed::Now(guard, idempotency))
+            }
+            Some(repeat) if repeat.body == body => {
+                answer.answered(IdempotencyAnswer::Replayed);
+                Ok(Claimed::Before(self.accepted_before(repeat.id).await?))
+            }
+            Some(_) => {
+                answer.answered(IdempotencyAnswer::Mismatch);
+                Err(Refusal::IdempotencyMismatch)
+            }
+        }
+    }
+
+    async fn accepted_before(&self, id: MessageId) -> Result<Message, Refusal> {
+        Ok(self.messages.get(id).await?.ok_or(Refusal::NotFound)?.message)
+    }
+
+    /// The hash that says whether two bodies are equal JSON.
+    fn body_hash(&self, fields: &MessageFields) -> Result<[u8; 16], Refusal> {
+        let mut canonical = Vec::with_capacity(256);
+        fields.feed(&mut canonical);
+        Ok(self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?.hash(&[b"message body", &canonical]))
+    }
+
+    /// Asks the store once a process for what an app with a quota has sent today.
+    async fn count_today(&self, sender: &Machine, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(since) = self.limits.needs_count(&sender.app, now) {
+            let accepted = self.messages.accepted_since(sender.app.id, since).await?;
+            self.limits.counted(sender.app.id, accepted, now);
+        }
+        Ok(())
+    }
+
+    /// What a message would be, without sending it.
+    pub fn preview<R>(&self, sender: &Machine, fields: MessageFields, show: impl FnOnce(&Prepared<'_>) -> R) -> Result<R, Refusal> {
+        let draft = Draft::of(fields, Kind::Single).map_err(Refusal::Invalid)?;
+        let now = self.clock.now();
+        let snapshot = self.control.snapshot();
+        let prepared = prepare::prepare(&snapshot, sender, draft, MessageId::new(now, [0; 10]), now)?;
+        Ok(show(&prepared))
+    }
+
+    fn now(&self) -> Now {
+        Now { time: self.clock.now(), moment: self.clock.moment() }
+    }
+}
+
+/// Whose a key is.
+enum Claimed {
+    /// This request's, until its guard is dropped.
+    Now(Guard, Idempotency),
+    /// Of a message that was accepted before.
+    Before(Message),
+}

@@ -1,0 +1,15 @@
+//! What handlers take from a request, each refusing in the words of the contract.
+
+mod auth;
+mod body;
+mod idempotency;
+mod path;
+mod query;
+
+pub use self::{
+    auth::{Caller, bearer},
+    body::{Body, read_json},
+    idempotency::IdempotencyKey,
+    path::Id,
+    query::{Query, cursor, limit},
+};

@@ -1,0 +1,125 @@
+//! What stands around every handler: the request's id, its measure, problems written, panics caught.
+//!
+//! Handlers say what went wrong as a [`Problem`]; here it is written with the request's id. An answer that the router itself
+//! gives (405, an unknown address) becomes a problem too, so that nothing leaves in another form.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::{
+    Api,
+    problem::{Code, Problem},
+};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Names one request in its answer and in the log. Opaque; unique in the installation.
+#[derive(Clone, Debug)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Makes request ids: eight characters of the process, and a count that does not look like one.
+#[derive(Debug)]
+pub struct RequestIds {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub fn new(random: [u8; 10]) -> Self {
+        let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+        Self { process: word(&random[..5]), count: AtomicU64::new(word(&random[5..])) }
+    }
+
+    fn next(&self) -> RequestId {
+        // An odd multiplier visits every number once, in an order that tells nobody how busy we are.
+        let count = self.count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let digit = |word: u64, place: usize| ALPHABET[(word >> (5 * place) & 31) as usize];
+        let mut text = [0; 21];
+        for place in 0..8 {
+            text[place] = digit(self.process, place);
+        }
+        for place in 0..13 {
+            text[8 + place] = digit(count, place);
+        }
+        RequestId(Arc::from(std::str::from_utf8(&text).unwrap_or("unknown")))
+    }
+}
+
+/// The outermost layer.
+pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let began = api.clock.moment();
+    let id = api.request_ids.next();
+    request.extensions_mut().insert(id.clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let mut response = written(next.run(request).await, &id);
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    let took = api.clock.moment().since(began);
+    api.metrics.http.answered(route.as_ref().map(MatchedPath::as_str), method.as_str(), response.status().as_u16(), took);
+    response
+}
+
+/// A problem as bytes; anything else as it is, unless it is a bare error of the router's own.
+fn written(mut response: Response, id: &RequestId) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return problem.answer(id.as_str());
+    }
+    if response.headers().contains_key(header::CONTENT_TYPE) {
+        return response;
+    }
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allow = response.headers_mut().remove(header::ALLOW);
+            let mut answer = Problem::new(Code::MethodNotAllowed).answer(id.as_str());
+            answer.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
+            answer
+        }
+        StatusCode::NOT_FOUND => Problem::new(Code::NotFound).answer(id.as_str()),
+        _ => response,
+    }
+}
+
+/// No handler panics; if one does, it is our fault and the connection lives on.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(Code::Internal).into_response()
+}
+
+/// Nothing lies here.
+pub(super) async fn unmatched() -> Problem {
+    Problem::new(Code::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_differ_and_do_not_count_visibly() {
+        let ids = RequestIds::new([7; 10]);
+        let made: std::collections::HashSet<String> = (0..1_000).map(|_| ids.next().as_str().to_owned()).collect();
+        assert_eq!(made.len(), 1_000);
+        assert!(made.iter().all(|id| id.len() == 21 && id.bytes().all(|byte| ALPHABET.contains(&byte))));
+    }
+}
