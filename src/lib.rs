@@ -4,6 +4,8 @@
 //! `core` where to go, submits it to a provider and settles the outcome; `receipts` bring what became of it.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub mod accept;
+pub mod api;
 pub mod assembly;
 pub mod bench;
 pub mod cli;

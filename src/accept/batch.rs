@@ -22,6 +22,20 @@ pub type BatchItem = Option<MessageFields>;
 /// What became of an item.
 pub type ItemResult = Result<Sent, Refusal>;
 
+/// Whose the key of a batch is.
+pub enum BatchClaim {
+    /// This request's, until it is dropped.
+    Now(ClaimedBatch),
+    /// Of a batch that was answered before: its answer.
+    Before(Vec<u8>),
+}
+
+/// The key of a batch that is under way.
+pub struct ClaimedBatch {
+    _guard: Guard,
+    idempotency: Idempotency,
+}
+
 /// An item that only has to be written.
 struct Ready {
     index: usize,
@@ -32,7 +46,7 @@ struct Ready {
 
 /// How far an item has come before the write.
 enum Step {
-    Done(ItemResult),
+    Done(Box<ItemResult>),
     Ready(Box<Ready>),
     /// The same key and body as an earlier item of this batch.
     SameAs(usize),
@@ -48,7 +62,7 @@ impl Accept {
                 Ok(step) => step,
                 // The store is away: it would be so for every item, and nothing has been written yet.
                 Err(Refusal::Store(error)) => return Err(Refusal::Store(error)),
-                Err(refusal) => Step::Done(Err(refusal)),
+                Err(refusal) => Step::Done(Box::new(Err(refusal))),
             });
         }
         let new = steps.iter().filter_map(|step| match step {
@@ -60,7 +74,7 @@ impl Accept {
         let mut results: Vec<ItemResult> = Vec::with_capacity(steps.len());
         for step in steps {
             results.push(match step {
-                Step::Done(result) => result,
+                Step::Done(result) => *result,
                 Step::Ready(ready) => {
                     debug_assert_eq!(ready.index, results.len());
                     let verdict = verdicts.next().ok_or(Refusal::NoRights)?;
@@ -70,6 +84,26 @@ impl Accept {
             });
         }
         Ok(results)
+    }
+
+    /// Claims the key of a batch, or finds the answer that it had before. `canonical` is equal for equal JSON.
+    pub async fn claim_batch(&self, sender: &Machine, key: &str, canonical: &[u8]) -> Result<BatchClaim, Refusal> {
+        let idempotency = {
+            let snapshot = self.control.snapshot();
+            let lookup = snapshot.opened().lookup().ok_or(Refusal::NoRights)?;
+            Idempotency { key: KeyName::Batch(key).hash(sender.app.id, lookup), body: lookup.hash(&[b"batch body", canonical]) }
+        };
+        let guard = self.keys.claim(idempotency)?;
+        match self.messages.kept_answer(idempotency.key, self.clock.now()).await? {
+            None => Ok(BatchClaim::Now(ClaimedBatch { _guard: guard, idempotency })),
+            Some((body, answer)) if body == idempotency.body => Ok(BatchClaim::Before(answer)),
+            Some(_) => Err(Refusal::IdempotencyMismatch),
+        }
+    }
+
+    /// Keeps the answer to a batch, so that it can be given again.
+    pub async fn keep_batch(&self, claim: ClaimedBatch, answer: Vec<u8>) -> Result<(), Refusal> {
+        Ok(self.messages.keep_answer(claim.idempotency, answer, self.clock.now()).await?)
     }
 
     async fn item(
@@ -97,7 +131,7 @@ impl Accept {
             None => {}
         }
         match self.claim(sender.app.id, name, body).await? {
-            Claimed::Before(message) => Ok(Step::Done(Ok(Sent { message, replayed: true }))),
+            Claimed::Before(message) => Ok(Step::Done(Box::new(Ok(Sent { message, replayed: true })))),
             Claimed::Now(guard, idempotency) => {
                 let step = self.item_ready(sender, index, draft, Some(idempotency), Some(guard)).await?;
                 keys.insert(key, (index, body));

@@ -50,5 +50,5 @@ fn routed<'a>(document: &'a RoutingDocument, question: &Question<'_>) -> Candida
 }
 
 fn is_simulated(provider: &Provider) -> bool {
-    tidings_providers::kind(&provider.kind).is_some_and(|kind| kind.simulated)
+    tidings_providers::registry::kind(&provider.kind).is_some_and(|kind| kind.simulated)
 }

@@ -79,6 +79,12 @@ pub trait FromJson: Sized {
 
     /// Adds what it says to `out`, equal for equal JSON: numbers, flags and texts cannot be mistaken for each other.
     fn feed(&self, out: &mut Vec<u8>);
+
+    /// Takes from `defaults` what is absent here: only objects have anything to take.
+    #[must_use]
+    fn over(self, _: &Self) -> Self {
+        self
+    }
 }
 
 impl<T: FromJson> Given<T> {
@@ -343,14 +349,6 @@ macro_rules! object {
 
         impl $name {
             pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
-
-            /// Takes from `defaults` what is absent here.
-            #[must_use]
-            pub fn over(mut self, defaults: &Self) -> Self {
-                $(if self.$field.is_absent() { self.$field = defaults.$field.clone(); })*
-                self.stray.extend(defaults.stray.iter().cloned());
-                self
-            }
         }
 
         impl $crate::accept::given::FromJson for $name {
@@ -388,6 +386,12 @@ macro_rules! object {
 
             fn feed(&self, out: &mut Vec<u8>) {
                 $(self.$field.feed(out);)*
+            }
+
+            fn over(mut self, defaults: &Self) -> Self {
+                $(if self.$field.is_absent() { self.$field = defaults.$field.clone(); })*
+                self.stray.extend(defaults.stray.iter().cloned());
+                self
             }
         }
     };

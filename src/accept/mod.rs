@@ -25,7 +25,7 @@ use tidings_core::{
 };
 
 pub use self::{
-    batch::{BatchItem, ItemResult},
+    batch::{BatchClaim, BatchItem, ItemResult},
     draft::{Draft, Kind, MessageFields},
     idempotency::{Guard, KeyName, is_key},
     limits::{Limits, Now},
@@ -33,17 +33,17 @@ pub use self::{
     refusal::{Reached, Refusal},
     room::Room,
 };
-use self::{
-    given::FromJson,
-    idempotency::InProgress,
-};
+use self::{given::FromJson, idempotency::InProgress};
 use crate::{
     clock::Clock,
     control::{Control, Snapshot, auth::Machine},
     delivery::{Intake, Seat},
-    store::{Accepting, Idempotency, Messages, NewMessage},
+    store::{Accepting, Filter, Idempotency, Messages, NewMessage},
     telemetry::{Metrics, metrics::IdempotencyAnswer},
 };
+
+/// Rows that one read of the day's count carries.
+const COUNTED_AT_ONCE: usize = 1_000;
 
 /// An accepted message, and whether it had been accepted before.
 #[derive(Debug)]
@@ -73,11 +73,26 @@ impl Accept {
         metrics: Arc<Metrics>,
         max_messages: u64,
     ) -> Self {
-        Self { control, messages, intake, clock, metrics, room: Room::new(max_messages), limits: Limits::default(), keys: InProgress::default() }
+        Self {
+            control,
+            messages,
+            intake,
+            clock,
+            metrics,
+            room: Room::new(max_messages),
+            limits: Limits::default(),
+            keys: InProgress::default(),
+        }
     }
 
     /// Accepts one message.
-    pub async fn send(&self, sender: &Machine, fields: MessageFields, key: Option<&str>) -> Result<Sent, Refusal> {
+    pub async fn send(
+        &self,
+        sender: &Machine,
+        fields: MessageFields,
+        key: Option<&str>,
+        traceparent: Option<&str>,
+    ) -> Result<Sent, Refusal> {
         let body = self.body_hash(&fields)?;
         let draft = Draft::of(fields, Kind::Single).map_err(Refusal::Invalid)?;
         let claimed = match key {
@@ -88,7 +103,8 @@ impl Accept {
             None => None,
         };
         let idempotency = claimed.as_ref().map(|(_, idempotency)| *idempotency);
-        let (new, seat) = self.ready(sender, draft, idempotency).await?;
+        let (mut new, seat) = self.ready(sender, draft, idempotency).await?;
+        new.message.traceparent = traceparent.filter(|text| is_traceparent(text)).map(str::to_owned);
         let written = self.messages.accept(vec![new.clone()]).await;
         let verdict = written.map(|verdicts| verdicts.into_iter().next());
         match verdict {
@@ -200,10 +216,23 @@ impl Accept {
     /// Asks the store once a process for what an app with a quota has sent today.
     async fn count_today(&self, sender: &Machine, now: Timestamp) -> Result<(), Refusal> {
         if let Some(since) = self.limits.needs_count(&sender.app, now) {
-            let accepted = self.messages.accepted_since(sender.app.id, since).await?;
+            let accepted = self.accepted_since(sender.app.id, since).await?;
             self.limits.counted(sender.app.id, accepted, now);
         }
         Ok(())
+    }
+
+    async fn accepted_since(&self, app: AppId, since: Timestamp) -> Result<u64, Refusal> {
+        let filter = Filter { app: Some(app), from: Some(since), ..Filter::default() };
+        let (mut counted, mut before) = (0, None);
+        loop {
+            let page = self.messages.list(&filter, before, COUNTED_AT_ONCE).await?;
+            counted += page.rows.len() as u64;
+            before = page.next;
+            if before.is_none() {
+                return Ok(counted);
+            }
+        }
     }
 
     /// What a message would be, without sending it.
@@ -226,4 +255,12 @@ enum Claimed {
     Now(Guard, Idempotency),
     /// Of a message that was accepted before.
     Before(Message),
+}
+
+/// The shape that W3C Trace Context gives it: version, trace, span, flags.
+fn is_traceparent(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let hex =
+        |part: Option<&str>, length| part.is_some_and(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    text.len() == 55 && hex(parts.next(), 2) && hex(parts.next(), 32) && hex(parts.next(), 16) && hex(parts.next(), 2)
 }

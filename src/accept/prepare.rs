@@ -18,12 +18,7 @@ use super::{
     draft::{Content, Draft, MAX_TEXT_CHARS, escape},
     refusal::Refusal,
 };
-use crate::control::{
-    Snapshot,
-    auth::Machine,
-    fields::Fault,
-    snapshot::NotSendable,
-};
+use crate::control::{Snapshot, auth::Machine, fields::Fault, snapshot::NotSendable};
 
 /// Longest rendered text on channels without segments.
 const MAX_LONG_TEXT_CHARS: usize = 100_000;
@@ -44,13 +39,7 @@ pub struct Prepared<'a> {
 }
 
 /// Makes a message of a draft; `id` is its id to be.
-pub fn prepare<'a>(
-    snapshot: &'a Snapshot,
-    sender: &Machine,
-    draft: Draft,
-    id: MessageId,
-    now: Timestamp,
-) -> Result<Prepared<'a>, Refusal> {
+pub fn prepare<'a>(snapshot: &'a Snapshot, sender: &Machine, draft: Draft, id: MessageId, now: Timestamp) -> Result<Prepared<'a>, Refusal> {
     may_send(snapshot, sender, &draft)?;
     draft.timing(now)?;
     let rendered = render(snapshot, sender, draft.content, draft.channel)?;

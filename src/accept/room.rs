@@ -3,7 +3,7 @@
 //! The bound is on what waits in the whole system. It is read a few times a second and counted on in between, so that a
 //! burst cannot run past it unseen. The other bound is the disk: a full one would stop everything at once.
 
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use tidings_core::message::Lane;
 

@@ -301,32 +301,48 @@ impl From<Vec<Fault>> for Problem {
     }
 }
 
+/// The code that a refusal is answered with.
+pub fn code_of(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Invalid(_) => Code::Invalid,
+        Refusal::AppSuspended => Code::AppSuspended,
+        Refusal::AppNotLive => Code::AppNotLive,
+        Refusal::FreeTextNotAllowed => Code::FreeTextNotAllowed,
+        Refusal::ChannelNotAllowed => Code::ChannelNotAllowed,
+        Refusal::CountryNotAllowed => Code::CountryNotAllowed,
+        Refusal::UnknownTemplate => Code::UnknownTemplate,
+        Refusal::TemplateNotApproved => Code::TemplateNotApproved,
+        Refusal::UnknownSignature => Code::UnknownSignature,
+        Refusal::SignatureNotApproved => Code::SignatureNotApproved,
+        Refusal::RecipientSuppressed => Code::RecipientSuppressed,
+        Refusal::NoRoute => Code::NoRoute,
+        Refusal::RateLimited(_) => Code::RateLimited,
+        Refusal::QuotaExceeded(_) => Code::QuotaExceeded,
+        Refusal::RecipientCapped(_) => Code::RecipientCapped,
+        Refusal::IdempotencyMismatch => Code::IdempotencyMismatch,
+        Refusal::IdempotencyInProgress => Code::IdempotencyInProgress,
+        Refusal::Overloaded => Code::Overloaded,
+        Refusal::NoRights | Refusal::Store(store::Error::Unavailable(_)) => Code::Unavailable,
+        Refusal::Store(store::Error::Broken(_)) => Code::Internal,
+        Refusal::NotFound => Code::NotFound,
+        Refusal::TooLate(_) => Code::TooLate,
+        Refusal::NotHeld(_) => Code::NotHeld,
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
+        let problem = Self::new(code_of(&refusal));
         match refusal {
             Refusal::Invalid(faults) => faults.into(),
-            Refusal::AppSuspended => Self::new(Code::AppSuspended),
-            Refusal::AppNotLive => Self::new(Code::AppNotLive),
-            Refusal::FreeTextNotAllowed => Self::new(Code::FreeTextNotAllowed),
-            Refusal::ChannelNotAllowed => Self::new(Code::ChannelNotAllowed),
-            Refusal::CountryNotAllowed => Self::new(Code::CountryNotAllowed),
-            Refusal::UnknownTemplate => Self::new(Code::UnknownTemplate),
-            Refusal::TemplateNotApproved => Self::new(Code::TemplateNotApproved),
-            Refusal::UnknownSignature => Self::new(Code::UnknownSignature),
-            Refusal::SignatureNotApproved => Self::new(Code::SignatureNotApproved),
-            Refusal::RecipientSuppressed => Self::new(Code::RecipientSuppressed),
-            Refusal::NoRoute => Self::new(Code::NoRoute),
-            Refusal::RateLimited(reached) => Self::new(Code::RateLimited).with_limit(&reached),
-            Refusal::QuotaExceeded(reached) => Self::new(Code::QuotaExceeded).with_limit(&reached),
-            Refusal::RecipientCapped(reached) => Self::new(Code::RecipientCapped).with_limit(&reached),
-            Refusal::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
-            Refusal::IdempotencyInProgress => Self::new(Code::IdempotencyInProgress),
-            Refusal::Overloaded => Self::new(Code::Overloaded),
-            Refusal::NoRights => Self::new(Code::Unavailable),
-            Refusal::NotFound => Self::new(Code::NotFound),
-            Refusal::TooLate(status) => Self::new(Code::TooLate).because(format!("the message is {status}")).with_message_status(status),
-            Refusal::NotHeld(status) => Self::new(Code::NotHeld).because(format!("the message is {status}")).with_message_status(status),
+            Refusal::RateLimited(reached) | Refusal::QuotaExceeded(reached) | Refusal::RecipientCapped(reached) => {
+                problem.with_limit(&reached)
+            }
+            Refusal::TooLate(status) | Refusal::NotHeld(status) => {
+                problem.because(format!("the message is {status}")).with_message_status(status)
+            }
             Refusal::Store(error) => error.into(),
+            _ => problem,
         }
     }
 }

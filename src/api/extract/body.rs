@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::BodyDataStream,
+    extract::{FromRequest, Request},
+};
+use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
@@ -48,35 +52,28 @@ pub async fn read_json(request: Request, most: usize, patience: Duration) -> Res
 }
 
 async fn read(request: Request, most: usize, expected: usize) -> Result<Vec<u8>, Problem> {
-    let mut body = request.into_body();
+    let mut body = request.into_body().into_data_stream();
     let mut bytes = Vec::with_capacity(expected.min(most));
-    while let Some(frame) = next_frame(&mut body).await {
-        let frame = frame.map_err(|_| Problem::new(Code::MalformedJson).because("the body ended early"))?;
-        let Some(data) = frame.data_ref() else { continue };
+    while let Some(data) = body.next().await {
+        let data = data.map_err(|_| Problem::new(Code::MalformedJson).because("the body ended early"))?;
         if bytes.len() + data.len() > most {
             discard_body(body).await;
             return Err(Problem::new(Code::TooLarge).because(format!("the body may have at most {most} bytes")));
         }
-        bytes.extend_from_slice(data);
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes)
 }
 
-type Frame = Result<http_body::Frame<axum::body::Bytes>, axum::Error>;
-
-async fn next_frame(body: &mut axum::body::Body) -> Option<Frame> {
-    std::future::poll_fn(|context| http_body::Body::poll_frame(std::pin::Pin::new(body), context)).await
-}
-
 async fn discard(request: Request) {
-    discard_body(request.into_body()).await;
+    discard_body(request.into_body().into_data_stream()).await;
 }
 
-async fn discard_body(mut body: axum::body::Body) {
+async fn discard_body(mut body: BodyDataStream) {
     let discarding = async {
         let mut discarded = 0;
-        while let Some(Ok(frame)) = next_frame(&mut body).await {
-            discarded += frame.data_ref().map_or(0, axum::body::Bytes::len);
+        while let Some(Ok(data)) = body.next().await {
+            discarded += data.len();
             if discarded > MAX_DISCARDED {
                 return;
             }
@@ -113,7 +110,7 @@ fn parse<T: FromJson>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 /// Reads any JSON, and keeps it if it is what `T` expects.
-pub(super) fn parse_any<T: FromJson>(bytes: &[u8]) -> Result<Given<T>, Problem> {
+pub fn parse_any<T: FromJson>(bytes: &[u8]) -> Result<Given<T>, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::new(Code::MalformedJson).because("the body is not UTF-8"))?;
     if is_too_deep(bytes) {
         return Err(Problem::new(Code::MalformedJson).because(format!("the body is nested deeper than {MAX_DEPTH} levels")));
@@ -121,7 +118,9 @@ pub(super) fn parse_any<T: FromJson>(bytes: &[u8]) -> Result<Given<T>, Problem> 
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = Given::<T>::deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     // The parser's own words may quote the body.
-    read.map_err(|error| Problem::new(Code::MalformedJson).because(format!("the body is not JSON at line {}, column {}", error.line(), error.column())))
+    read.map_err(|error| {
+        Problem::new(Code::MalformedJson).because(format!("the body is not JSON at line {}, column {}", error.line(), error.column()))
+    })
 }
 
 /// Few bodies have as many brackets as would make them deep: only those are looked at closely.
@@ -158,7 +157,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_malformed_and_what_is_no_object_is_invalid() {
-        for body in [b"".as_slice(), b"{", b"{\"to\":\"\xff\"}", b"{} {}", b"{\"to\": \"\\ud800\"}", b"nul", b"{\"x\": 1e999}", b"{\"to\" \"x\"}"] {
+        for body in
+            [b"".as_slice(), b"{", b"{\"to\":\"\xff\"}", b"{} {}", b"{\"to\": \"\\ud800\"}", b"nul", b"{\"x\": 1e999}", b"{\"to\" \"x\"}"]
+        {
             assert_eq!(code(body).unwrap_err(), Code::MalformedJson, "{}", String::from_utf8_lossy(body));
         }
         for body in [b"[]".as_slice(), b"null", b"\"text\"", b"1", b"[{\"to\": 1}]"] {

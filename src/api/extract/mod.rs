@@ -7,8 +7,8 @@ mod path;
 mod query;
 
 pub use self::{
-    auth::{Caller, bearer},
-    body::{Body, read_json},
+    auth::{Caller, bearer, principal},
+    body::{Body, parse_any, read_json},
     idempotency::IdempotencyKey,
     path::Id,
     query::{Query, cursor, limit},

@@ -1,0 +1,27 @@
+//! Answers as bytes: written before the handler returns, so that they may borrow what they show.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use serde::Serialize;
+
+/// What most answers fit into.
+const USUAL_BYTES: usize = 512;
+
+/// A JSON answer.
+pub struct Json(pub Bytes);
+
+impl Json {
+    pub fn of<T: Serialize>(value: &T) -> Self {
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut bytes, value).expect("views have string keys and serialise to memory");
+        Self(bytes.into())
+    }
+}
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, JSON)], self.0).into_response()
+    }
+}

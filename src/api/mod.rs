@@ -1,0 +1,107 @@
+//! The HTTP API: this file is its table of contents, then one file per operation.
+//!
+//! A handler authenticates, reads, calls one use case and shows the result; it decides nothing. [`problem`] is the only place
+//! where an error becomes a status, [`frame`] stands around everything. The OpenAPI document is made of the handlers, so
+//! what is not described here is not served.
+
+mod answer;
+mod batch;
+mod cancel;
+pub mod extract;
+mod frame;
+mod get;
+pub mod list;
+mod operations;
+mod preview;
+pub mod problem;
+mod release;
+pub mod schema;
+mod send;
+pub mod view;
+
+use std::{ops::Deref, sync::Arc};
+
+use axum::{Router, middleware, routing::get};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use self::{
+    answer::Json,
+    frame::{RequestId, RequestIds},
+    operations::{Dependency, DependencyStatus, Health, Readiness, metrics_text},
+};
+use crate::{
+    accept::{Accept, Refusal},
+    clock::Clock,
+    config,
+    control::Control,
+    store::Messages,
+    telemetry::Metrics,
+};
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+/// See [`Api`].
+pub struct Shared {
+    pub http: config::Http,
+    pub control: Arc<Control>,
+    pub accept: Arc<Accept>,
+    pub messages: Arc<dyn Messages>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Arc<Readiness>,
+    pub request_ids: RequestIds,
+}
+
+impl Deref for Api {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Api {
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    fn count_refusal(&self, refusal: &Refusal) {
+        self.metrics.refused(problem::code_of(refusal).as_str());
+    }
+}
+
+/// Every address that teams, providers and operators' tools call. `others` are routers of their own folders (tokens,
+/// templates, the control plane, receipts).
+pub fn router(api: Api, others: OpenApiRouter<Api>, public_metrics: bool) -> Router {
+    let mut contents = OpenApiRouter::with_openapi(operations_document())
+        .routes(routes!(send::send, list::list_messages))
+        .routes(routes!(batch::send_batch))
+        .routes(routes!(preview::preview))
+        .routes(routes!(cancel::cancel_by_reference))
+        .routes(routes!(get::get_message))
+        .routes(routes!(cancel::cancel_message))
+        .routes(routes!(release::release_message))
+        .routes(routes!(operations::livez))
+        .routes(routes!(operations::readyz))
+        .merge(others);
+    if public_metrics {
+        contents = contents.routes(routes!(operations::metrics));
+    }
+    let (router, document) = contents.split_for_parts();
+    let document = operations::complete(document);
+    router
+        .route("/openapi.json", get(operations::served(&document)))
+        .route("/problems/{code}", get(operations::problem_page))
+        .merge(operations::docs())
+        .fallback(frame::unmatched)
+        .layer(CatchPanicLayer::custom(frame::panicked))
+        .layer(middleware::from_fn_with_state(api.clone(), frame::frame))
+        .with_state(api)
+}
+
+fn operations_document() -> utoipa::openapi::OpenApi {
+    operations::Base::openapi()
+}
