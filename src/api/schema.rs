@@ -1,6 +1,5 @@
 //! What the OpenAPI document says about shapes that the handlers read and write by other means: requests are read field
 //! by field, words come from `core`. A test holds the names here against those that are read.
-#![expect(unused_qualifications, reason = "the derive of schemas names types by their whole path")]
 
 use std::collections::BTreeMap;
 
