@@ -22,6 +22,7 @@ listeners (the second stays open while the first refuses connections):
   curl 127.0.0.1:9001/behaviour                                          all there is to switch, as it is now
   curl 127.0.0.1:9001/figures                                            calls, open calls and their high water, answers
   curl 127.0.0.1:9001/processed                                          how often each message was processed
+  curl 127.0.0.1:9001/cut                                                calls whose caller went away before the answer
   curl -X DELETE 127.0.0.1:9001/processed                                forget the counts
 
 Behaviour: latency_ms and latency_p99_ms, tail_share and tail_ms, error_share with error_status and error_code,

@@ -18,6 +18,7 @@ pub fn routes() -> Router<Arc<Vendor>> {
         .route("/behaviour", get(show).put(replace).patch(change))
         .route("/processed", get(processed).delete(forget))
         .route("/processed/{id}", get(processed_one))
+        .route("/cut", get(cut))
         .route("/figures", get(figures))
 }
 
@@ -51,6 +52,11 @@ async fn processed(State(vendor): State<Arc<Vendor>>) -> Json<Value> {
 
 async fn processed_one(State(vendor): State<Arc<Vendor>>, Path(id): Path<String>) -> Json<Value> {
     Json(json!({ "id": id, "times": vendor.ledger.times_processed(&id) }))
+}
+
+/// Calls whose caller went away before the answer, and whether the message was out by then.
+async fn cut(State(vendor): State<Arc<Vendor>>) -> Json<Value> {
+    Json(json!({ "cut": vendor.ledger.cut() }))
 }
 
 async fn figures(State(vendor): State<Arc<Vendor>>) -> Json<Value> {

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// The window of `throttle_per_s`.
 const SECOND: Duration = Duration::from_secs(1);
+/// Cut calls that are remembered; whoever cuts more has seen enough.
+const MOST_CUT: usize = 1_000_000;
 
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -22,6 +24,7 @@ pub struct Ledger {
     accepted: AtomicU64,
     open: AtomicU64,
     open_high_water: AtomicU64,
+    cut: Mutex<Vec<CutCall>>,
     answers: Mutex<BTreeMap<&'static str, u64>>,
     recent: Mutex<VecDeque<Instant>>,
     next_number: AtomicU64,
@@ -45,25 +48,56 @@ pub struct Figures {
     pub answers: BTreeMap<&'static str, u64>,
 }
 
-/// A call under way; dropping it ends the call, also when the caller went away.
-pub struct OpenCall<'a>(&'a Ledger);
+/// A call whose caller went away before it was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CutCall {
+    pub id: String,
+    /// Whether the message was out by then.
+    pub processed: bool,
+}
+
+/// A call under way. Dropped before it is [`OpenCall::finished`], it was cut: the caller went away.
+pub struct OpenCall<'a> {
+    ledger: &'a Ledger,
+    id: String,
+    processed: bool,
+    finished: bool,
+}
+
+impl OpenCall<'_> {
+    /// The message is out.
+    pub fn process(&mut self) {
+        self.processed = true;
+        *lock(&self.ledger.processed).entry(self.id.clone()).or_insert(0) += 1;
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn finished(mut self) {
+        self.finished = true;
+    }
+}
 
 impl Drop for OpenCall<'_> {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.ledger.open.fetch_sub(1, Ordering::Relaxed);
+        if !self.finished {
+            let mut cut = lock(&self.ledger.cut);
+            if cut.len() < MOST_CUT {
+                cut.push(CutCall { id: std::mem::take(&mut self.id), processed: self.processed });
+            }
+        }
     }
 }
 
 impl Ledger {
-    pub fn open(&self) -> OpenCall<'_> {
+    pub fn open(&self, id: String) -> OpenCall<'_> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.open_high_water.fetch_max(open, Ordering::Relaxed);
-        OpenCall(self)
-    }
-
-    pub fn process(&self, id: String) {
-        *lock(&self.processed).entry(id).or_insert(0) += 1;
+        OpenCall { ledger: self, id, processed: false, finished: false }
     }
 
     pub fn accept(&self) {
@@ -118,10 +152,15 @@ impl Ledger {
         lock(&self.processed).clone()
     }
 
+    pub fn cut(&self) -> Vec<CutCall> {
+        lock(&self.cut).clone()
+    }
+
     /// Forgets everything but the calls under way.
     pub fn forget(&self) {
         lock(&self.processed).clear();
         lock(&self.answers).clear();
+        lock(&self.cut).clear();
         self.calls.store(0, Ordering::Relaxed);
         self.accepted.store(0, Ordering::Relaxed);
         self.open_high_water.store(self.open.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Behaviour, Vendor, wire::Connection};
+use super::{Behaviour, Vendor, ledger::OpenCall, wire::Connection};
 
 /// The part of a body that counts. Everything else is read past.
 #[derive(Deserialize)]
@@ -25,12 +25,18 @@ pub async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let _open = vendor.ledger.open();
-    let behaviour = vendor.behaviour.load_full();
     let Some(id) = message_id(&headers, &body) else {
         vendor.ledger.answer("unreadable");
         return refusal(StatusCode::BAD_REQUEST, Some("no_id"));
     };
+    let behaviour = vendor.behaviour.load_full();
+    let mut call = vendor.ledger.open(id);
+    let answer = answer_to(&vendor, &behaviour, &connection, &mut call).await;
+    call.finished();
+    answer
+}
+
+async fn answer_to(vendor: &Arc<Vendor>, behaviour: &Behaviour, connection: &Connection, call: &mut OpenCall<'_>) -> Response {
     if behaviour.refuse {
         // A connection from before the listener closed.
         return connection.reset();
@@ -38,11 +44,11 @@ pub async fn submit(
     if vendor.happens(behaviour.hang_share) {
         vendor.ledger.answer("hung");
         if vendor.happens(behaviour.hang_processed_share) {
-            process(&vendor, &behaviour, id).await;
+            process(vendor, behaviour, call).await;
         }
         return std::future::pending().await;
     }
-    let latency = vendor.latency(&behaviour);
+    let latency = vendor.latency(behaviour);
     pass(latency / 2).await;
     if !vendor.ledger.lets_through(behaviour.throttle_per_s) {
         vendor.ledger.answer("throttled");
@@ -53,22 +59,20 @@ pub async fn submit(
     if vendor.happens(behaviour.error_share) {
         vendor.ledger.answer("error");
         pass(latency / 2).await;
-        return refusal(
-            StatusCode::from_u16(behaviour.error_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            behaviour.error_code.as_deref(),
-        );
+        let status = StatusCode::from_u16(behaviour.error_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return refusal(status, behaviour.error_code.as_deref());
     }
-    let vendor_id = process(&vendor, &behaviour, id).await;
+    let vendor_id = process(vendor, behaviour, call).await;
     pass(latency - latency / 2).await;
-    answer(&vendor, &behaviour, &connection, &vendor_id)
+    answer(vendor, behaviour, connection, &vendor_id)
 }
 
 /// The message is out: counted, and its receipts are on their way. Returns the vendor's id of it.
-async fn process(vendor: &Arc<Vendor>, behaviour: &Behaviour, id: String) -> String {
+async fn process(vendor: &Arc<Vendor>, behaviour: &Behaviour, call: &mut OpenCall<'_>) -> String {
     let vendor_id = format!("sp-{:08x}-{}", vendor.run, vendor.ledger.next_number());
     let dropped = vendor.happens(behaviour.drop_share);
-    let reports = behaviour.receipts.as_ref().filter(|_| !dropped).map(|receipts| vendor.plan(receipts, &vendor_id, &id));
-    vendor.ledger.process(id);
+    let reports = behaviour.receipts.as_ref().filter(|_| !dropped).map(|receipts| vendor.plan(receipts, &vendor_id, call.id()));
+    call.process();
     if let Some(plan) = reports {
         if plan.before_answer {
             vendor.reporter.report(plan).await;
