@@ -1,0 +1,8 @@
+//! What survives which fault: the real binary, killed, starved of disk, watched for secrets.
+//!
+//! The verdict is never Tidings' own: a simulated vendor in the test's process, which no fault reaches, counts what it
+//! processed by message id.
+
+mod kill;
+mod node;
+mod vendor;

@@ -1,0 +1,137 @@
+//! The real binary as a process: started, asked, killed, started again on the same folder and port.
+
+use std::{
+    fs::OpenOptions,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+/// A debug build on a busy machine starts within a few seconds.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+pub const KEY: &str = "tk_live_canarykey0123456789abcdef0123456789ab";
+
+pub struct Node {
+    pub address: SocketAddr,
+    home: PathBuf,
+    config: PathBuf,
+    child: Child,
+    pub client: reqwest::Client,
+}
+
+impl Node {
+    /// Writes the configuration into `home` and starts on an empty `data_dir`.
+    pub async fn start(home: &Path, data_dir: &Path, providers: &str, filter: &str) -> Self {
+        let address = free_address().await;
+        let config = home.join("tidings.toml");
+        let bootstrap = home.join("bootstrap.toml");
+        let (data_dir, bootstrap_name) = (data_dir.display(), bootstrap.display());
+        let settings = format!(
+            "data_dir = \"{data_dir}\"\n[http]\nlisten = \"{address}\"\n[bootstrap]\nfile = \"{bootstrap_name}\"\n[log]\nfilter = \"{filter}\"\n"
+        );
+        std::fs::write(&config, settings).unwrap();
+        let app = format!(
+            "[[apps]]\nname = \"shop\"\nlive = true\nfree_text = true\n\
+             [[apps.keys]]\nname = \"shop\"\nsecret = \"{KEY}\"\nscopes = [\"messages:send\", \"messages:read\"]\n"
+        );
+        std::fs::write(&bootstrap, format!("{app}{providers}")).unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        let child = spawn(home, &config);
+        let mut node = Self { address, home: home.to_owned(), config, child, client };
+        node.ready().await;
+        node
+    }
+
+    async fn ready(&mut self) {
+        let ready = tokio::time::timeout(READY_WITHIN, async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    panic!("it ended with {status}:\n{}", self.log());
+                }
+                let answer = self.client.get(self.url("/readyz")).send().await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    return;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        if ready.await.is_err() {
+            panic!("it was not ready in time:\n{}", self.log());
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// SIGKILL, and waits for the body: nothing of the process runs any more.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub async fn start_again(&mut self) {
+        self.child = spawn(&self.home, &self.config);
+        self.ready().await;
+    }
+
+    /// Everything that it ever said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.join("log")).unwrap()
+    }
+
+    pub async fn send(&self, body: &Value, idempotency_key: Option<&str>) -> reqwest::Result<reqwest::Response> {
+        let mut request = self.client.post(self.url("/v1/messages")).bearer_auth(KEY).json(body);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        request.send().await
+    }
+
+    pub async fn message(&self, id: &str) -> Value {
+        let answer = self.client.get(self.url(&format!("/v1/messages/{id}"))).bearer_auth(KEY).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{id} was answered 202 and must be found");
+        answer.json().await.unwrap()
+    }
+
+    /// Waits until a message's status is one of those.
+    pub async fn until_status(&self, id: &str, statuses: &[&str], within: Duration) -> Value {
+        let mut last = Value::Null;
+        let found = tokio::time::timeout(within, async {
+            loop {
+                last = self.message(id).await;
+                if statuses.contains(&last["status"].as_str().unwrap()) {
+                    return last.clone();
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        match found.await {
+            Ok(message) => message,
+            Err(_) => panic!("{id} never became {}: {last:#}\n{}", statuses.join(" or "), self.log()),
+        }
+    }
+}
+
+fn spawn(home: &Path, config: &Path) -> Child {
+    let log = OpenOptions::new().create(true).append(true).open(home.join("log")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// A port that nobody had a moment ago.
+async fn free_address() -> SocketAddr {
+    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
