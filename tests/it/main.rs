@@ -4,6 +4,5 @@
 
 mod control;
 mod delivery;
-mod faults;
 mod servers;
 mod suites;
