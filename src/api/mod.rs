@@ -4,6 +4,7 @@
 //! where an error becomes a status, [`frame`] stands around everything. The OpenAPI document is made of the handlers, so
 //! what is not described here is not served.
 
+pub mod admin;
 mod answer;
 mod batch;
 mod cancel;
@@ -11,12 +12,16 @@ pub mod extract;
 mod frame;
 mod get;
 pub mod list;
+mod oauth;
 mod operations;
 mod preview;
 pub mod problem;
 mod release;
 pub mod schema;
 mod send;
+mod session;
+pub mod signatures;
+pub mod templates;
 pub mod view;
 
 use std::{ops::Deref, sync::Arc};
@@ -86,6 +91,11 @@ pub fn router(api: Api, others: OpenApiRouter<Api>, public_metrics: bool) -> Rou
         .routes(routes!(release::release_message))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
+        .merge(oauth::router())
+        .merge(session::router())
+        .merge(templates::router())
+        .merge(signatures::router())
+        .merge(admin::router())
         .merge(others);
     if public_metrics {
         contents = contents.routes(routes!(operations::metrics));

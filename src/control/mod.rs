@@ -21,6 +21,7 @@ pub mod keys;
 mod local;
 pub mod model;
 mod node;
+mod notes;
 mod password;
 pub mod people;
 mod plan;
@@ -51,6 +52,9 @@ use crate::store;
 
 /// How often a node asks for changes that no notice told it of.
 pub const POLL: Duration = Duration::from_secs(1);
+
+/// Wrong passwords in a minute, for a name or from an address, before nobody gets in until it ends.
+pub const MAX_WRONG_PASSWORDS: u64 = throttle::MAX_WRONG as u64;
 
 /// Who acts, and from where: what the audit log keeps.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod idempotency;
+mod object;
 mod path;
 mod query;
 
@@ -10,6 +11,7 @@ pub use self::{
     auth::{Caller, bearer, principal},
     body::{Body, parse_any, read_json},
     idempotency::IdempotencyKey,
+    object::Object,
     path::Id,
     query::{Query, cursor, limit},
 };
