@@ -28,6 +28,18 @@ pub const fn outcome_tone(outcome: &Outcome) -> &'static str {
     }
 }
 
+pub const fn outcome_title(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "Taken",
+        Outcome::RejectedRecipient => "Recipient rejected",
+        Outcome::RejectedContent => "Content rejected",
+        Outcome::RejectedAccount => "Account rejected",
+        Outcome::Throttled => "Throttled",
+        Outcome::Unavailable => "Unavailable",
+        Outcome::Ambiguous => "No clear answer",
+    }
+}
+
 /// What an attempt's outcome means for an operator.
 pub const fn outcome_means(outcome: Outcome) -> &'static str {
     match outcome {

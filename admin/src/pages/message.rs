@@ -166,7 +166,7 @@ fn reason(attempt: &AttemptView) -> String {
         Some(code) => wording::code_means(code).map_or_else(|| format!(" ({code})"), |means| format!(" ({code}: {means})")),
         None => String::new(),
     };
-    format!("{} at {}{code}: {}", outcome_title(outcome), attempt.provider, wording::outcome_means(outcome))
+    format!("{} at {}{code}: {}", wording::outcome_title(&outcome), attempt.provider, wording::outcome_means(outcome))
 }
 
 fn failed_before(message: &MessageDetail) -> String {
@@ -175,18 +175,6 @@ fn failed_before(message: &MessageDetail) -> String {
         [] => String::new(),
         [one] => format!(" Before that, {} did not take it ({}).", one.provider, one.code.as_deref().unwrap_or("no code")),
         many => format!(" Before that, {} attempts did not succeed.", many.len()),
-    }
-}
-
-const fn outcome_title(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted => "Taken",
-        Outcome::RejectedRecipient => "Recipient rejected",
-        Outcome::RejectedContent => "Content rejected",
-        Outcome::RejectedAccount => "Account rejected",
-        Outcome::Throttled => "Throttled",
-        Outcome::Unavailable => "Unavailable",
-        Outcome::Ambiguous => "No clear answer",
     }
 }
 
@@ -199,7 +187,7 @@ fn steps(message: &MessageDetail) -> Vec<Step> {
         steps.push(plain(at, "good", "Released".to_owned(), None));
     }
     for attempt in &message.attempts {
-        let title = attempt.outcome.map_or("Call is out", outcome_title);
+        let title = attempt.outcome.as_ref().map_or("Call is out", wording::outcome_title);
         let tone = attempt.outcome.as_ref().map_or("busy", wording::outcome_tone);
         let note = attempt.outcome.map(|outcome| wording::outcome_means(outcome).to_owned());
         steps.push(Step {
