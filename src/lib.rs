@@ -5,6 +5,7 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod accept;
+pub mod admin_backend;
 pub mod api;
 pub mod assembly;
 pub mod bench;

@@ -30,3 +30,8 @@ pub use self::{
     router::{Settings, router},
     visit::ClientAddress,
 };
+
+/// A signal's number with its unit, as the pages write it.
+pub fn signal_value(signal: views::SignalName, value: f64) -> String {
+    wording::signal_value(&signal, &value)
+}

@@ -152,6 +152,11 @@ pub fn shown(document: &RoutingDocument) -> Value {
     json!({"providers": providers, "routes": document.routes})
 }
 
+/// Whether a value of [`shown`] stands for a secret.
+pub fn is_sealed(value: &Value) -> bool {
+    value == SEALED
+}
+
 fn shown_provider(provider: &Provider, secret: impl Fn(&str) -> &'static str) -> Value {
     let settings: Map<String, Value> = provider
         .settings

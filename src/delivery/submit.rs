@@ -127,7 +127,7 @@ impl Journey<'_> {
         let now = self.worker.clock.moment();
         let ended = ended(&given, &self.desk.accounts[place], &self.message, now.since(started));
         let outcome = ended.outcome;
-        self.desk.accounts[place].metrics.attempt(outcome, ended.duration);
+        self.desk.accounts[place].metrics.attempt(&ended);
         self.note(ended);
         let retry_after = given.err().and_then(|error| error.retry_after());
         self.desk.fleet().ended(now, ticket, outcome, retry_after);
@@ -152,7 +152,7 @@ impl Journey<'_> {
             let now = worker.clock.moment();
             let ended = ended(&given, &desk.accounts[place], &message, now.since(started));
             let outcome = ended.outcome;
-            desk.accounts[place].metrics.attempt(outcome, ended.duration);
+            desk.accounts[place].metrics.attempt(&ended);
             if let Some(last) = attempts.last_mut() {
                 last.ended = Some(ended);
             }

@@ -9,24 +9,40 @@ mod hops;
 mod http;
 mod provider;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
-use tidings_core::message::{Category, Channel, Lane, Status};
+use tidings_core::{
+    attempt::Outcome,
+    message::{Category, Channel, Lane, Status},
+};
 
 pub use self::{
-    handles::{Label, PerLabel},
+    handles::{ATTEMPT_SECONDS as CALL_BOUNDS, Label, PerLabel},
     hops::{
         Clock, Control, Delivery, GrantSource, Grants, Idempotency, IdempotencyAnswer, Queue, ReceiptFate, Receipts, Recorder, WebhookEnd,
         Webhooks, Writer,
     },
     http::Http,
-    provider::{MAX_PROVIDERS, Provider, ProviderState, Signal},
+    provider::{MAX_PROVIDERS, Provider, ProviderState, ProviderTotals, Signal},
 };
 use self::{
     handles::{Names, closed_statuses},
     provider::Providers,
 };
+
+/// The ways to end without having been delivered.
+const FAILED: [Status; 4] = [Status::Failed, Status::Undelivered, Status::Expired, Status::Unknown];
+
+/// What was counted since the process began.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub accepted: u64,
+    /// Calls that providers took.
+    pub submitted: u64,
+    pub failed: u64,
+    pub providers: BTreeMap<String, ProviderTotals>,
+}
 
 /// All metrics of a process. Cheap to share, never cloned: hand out an `Arc`.
 pub struct Metrics {
@@ -131,6 +147,31 @@ impl Metrics {
         self.providers.get(name)
     }
 
+    /// What was counted since the process began, for charts that show changes.
+    pub fn totals(&self) -> Totals {
+        let providers = self.providers.totals();
+        let taken = |provider: &ProviderTotals| provider.outcomes[Outcome::Accepted.index()];
+        Totals {
+            accepted: self.accepted.iter().map(IntCounter::get).sum(),
+            submitted: providers.values().map(taken).sum(),
+            failed: FAILED.iter().map(|status| self.finished_as(*status)).sum(),
+            providers,
+        }
+    }
+
+    fn finished_as(&self, status: Status) -> u64 {
+        let of_status = self.finished.iter().skip(status.index()).step_by(Status::ALL.len());
+        of_status.flatten().map(IntCounter::get).sum()
+    }
+
+    /// The backing services that were ever reported on, and whether they answer.
+    pub fn dependencies(&self) -> Vec<(String, bool)> {
+        let families = prometheus::core::Collector::collect(&self.dependency_up);
+        let metrics = families.iter().flat_map(|family| family.get_metric());
+        let name = |metric: &prometheus::proto::Metric| metric.get_label().first().map(|label| label.value().to_owned());
+        metrics.filter_map(|metric| Some((name(metric)?, metric.get_gauge().get_value() > 0.5))).collect()
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
@@ -192,8 +233,18 @@ mod tests {
     #[test]
     fn a_provider_is_counted_once_however_often_it_is_asked_for() {
         let metrics = Metrics::new();
-        metrics.provider("a").attempt(tidings_core::attempt::Outcome::Accepted, std::time::Duration::from_millis(40));
-        metrics.provider("a").attempt(tidings_core::attempt::Outcome::Ambiguous, std::time::Duration::from_secs(3));
+        let ended = |outcome, millis| tidings_core::attempt::Ended {
+            outcome,
+            code: None,
+            duration: std::time::Duration::from_millis(millis),
+            provider_message_id: None,
+            segments: 3,
+            cost: None,
+        };
+        metrics.provider("a").attempt(&ended(Outcome::Accepted, 40));
+        metrics.provider("a").attempt(&ended(Outcome::Ambiguous, 3_000));
+        let totals = &metrics.totals().providers["a"];
+        assert_eq!((totals.segments, totals.buckets.iter().sum::<u64>()), (3, 2));
         let text = metrics.render();
         assert!(text.contains("tidings_attempts_total{outcome=\"accepted\",provider=\"a\"} 1"));
         assert!(text.contains("tidings_attempt_duration_seconds_count{provider=\"a\"} 2"));

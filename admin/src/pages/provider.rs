@@ -36,6 +36,12 @@ impl Page {
         let (latency, calls) = (latency(&provider.history, &layout.times), calls(&provider.history, &layout.times));
         Self { layout, provider, latency, calls, reason: String::new() }
     }
+
+    /// The address for the vendor; its token is for those who may act.
+    fn receipt_address(&self) -> Option<&str> {
+        let whole = self.provider.receipt_address.as_ref()?.expose();
+        if self.layout.may_operate() { Some(whole) } else { whole.split('?').next() }
+    }
 }
 
 fn ends(history: &[ProviderSample], times: &Times) -> (String, String) {

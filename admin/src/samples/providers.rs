@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidings_core::{
     attempt::Outcome,
     message::{Channel, Lane},
+    redact::Secret,
 };
 
 use super::{before, wave};
@@ -106,7 +107,7 @@ pub fn provider_detail() -> ProviderDetail {
         signals: signals(true),
         history: history.collect(),
         events: events(),
-        receipt_address: Some("https://tidings.example/v1/receipts/aliyun-main".to_owned()),
+        receipt_address: Some(Secret::new("https://tidings.example/v1/receipts/aliyun-main?token=sample".to_owned())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_core::{message::Channel, time::Timestamp};
+use tidings_core::{message::Channel, redact::Secret, time::Timestamp};
 
 /// Declares an enum with one spelling for each variant.
 macro_rules! words {
@@ -89,7 +89,8 @@ pub struct ProviderDetail {
     /// Newest first.
     pub events: Vec<ProviderEvent>,
     /// What to enter at the vendor; `None` where it reports nothing.
-    pub receipt_address: Option<String>,
+    /// It may hold a token, so only those who may act see it whole.
+    pub receipt_address: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]

@@ -27,7 +27,13 @@ async fn pages_outside_a_session_and_problems_are_well_formed_too() {
     let stranger = Site::new();
     html::check("login", &stranger.get("/admin/login").await.body);
     let site = Site::logged_in("root").await;
-    for path in ["/admin/nowhere", "/admin/messages/msg_01h455vb4pex5vsknk084sn02q", "/admin/messages/nonsense", "/admin/providers/nobody", "/admin/routing/99"] {
+    for path in [
+        "/admin/nowhere",
+        "/admin/messages/msg_01h455vb4pex5vsknk084sn02q",
+        "/admin/messages/nonsense",
+        "/admin/providers/nobody",
+        "/admin/routing/99",
+    ] {
         let answer = site.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         html::check(path, &answer.body);
@@ -55,9 +61,12 @@ async fn a_viewer_is_offered_nothing_that_would_be_refused() {
 #[tokio::test]
 async fn faults_are_summed_up_linked_to_their_field_and_keep_what_was_entered() {
     let site = Site::logged_in("root").await;
-    let answer = site.post("/admin/providers/aliyun-main/steer", &[("action", "weight"), ("weight", "many"), ("reason", "ticket 12")]).await;
+    let answer =
+        site.post("/admin/providers/aliyun-main/steer", &[("action", "weight"), ("weight", "many"), ("reason", "ticket 12")]).await;
     assert_eq!(answer.status, 422);
-    assert!(answer.body.contains("href=\"#weight\"") && answer.body.contains("id=\"weight\"") && answer.body.contains("value=\"ticket 12\""));
+    assert!(
+        answer.body.contains("href=\"#weight\"") && answer.body.contains("id=\"weight\"") && answer.body.contains("value=\"ticket 12\"")
+    );
     html::check("steer", &answer.body);
     let answer = site.post("/admin/apps", &[("name", "shop")]).await;
     assert_eq!(answer.status, 422);

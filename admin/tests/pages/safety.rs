@@ -35,7 +35,8 @@ async fn a_form_without_the_sessions_token_changes_nothing() {
     for path in CHANGES {
         for token in [None, Some("wrong")] {
             let fields: Vec<(&str, &str)> = token.map(|token| ("form_token", token)).into_iter().collect();
-            let answer = site.ask(site.form(path, &[]).header("sec-fetch-site", "same-origin").body(Body::from(encode(&fields))).unwrap()).await;
+            let answer =
+                site.ask(site.form(path, &[]).header("sec-fetch-site", "same-origin").body(Body::from(encode(&fields))).unwrap()).await;
             assert_eq!(answer.status, 403, "{path} with token {token:?}");
         }
     }
@@ -46,7 +47,9 @@ async fn a_form_from_another_site_changes_nothing_even_with_the_token() {
     let site = Site::logged_in("root").await;
     let token = site.token().await;
     for path in CHANGES {
-        for (name, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")] {
+        for (name, value) in
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null")]
+        {
             let request = site.form(path, &[]).header("host", "tidings.example").header(name, value);
             let answer = site.ask(request.body(Body::from(encode(&[("form_token", &token)]))).unwrap()).await;
             assert_eq!(answer.status, 403, "{path} with {name}: {value}");
@@ -103,7 +106,11 @@ async fn every_answer_forbids_foreign_scripts_frames_and_caching() {
             assert!(policy.contains(part), "{path}: {part} is not in {policy}");
         }
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
-        assert_eq!((answer.header("x-frame-options"), answer.header("x-content-type-options"), answer.header("cache-control")), ("DENY", "nosniff", "no-store"), "{path}");
+        assert_eq!(
+            (answer.header("x-frame-options"), answer.header("x-content-type-options"), answer.header("cache-control")),
+            ("DENY", "nosniff", "no-store"),
+            "{path}"
+        );
     }
 }
 
@@ -112,7 +119,8 @@ async fn pages_hold_no_script_or_style_that_the_policy_would_stop() {
     let site = Site::logged_in("root").await;
     for path in every_page("root") {
         let answer = site.get(&path).await;
-        let nonce = answer.header("content-security-policy").split("script-src 'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+        let nonce =
+            answer.header("content-security-policy").split("script-src 'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
         for tag in html::tags(&answer.body) {
             assert!(!tag.attributes.contains_key("style"), "{path}: a style attribute");
             assert!(!tag.attributes.keys().any(|name| name.starts_with("on")), "{path}: a handler in an attribute");
@@ -125,7 +133,9 @@ async fn pages_hold_no_script_or_style_that_the_policy_would_stop() {
 
 #[tokio::test]
 async fn a_log_in_leads_to_our_own_pages_only() {
-    for (next, leads) in [("https://evil.example/", "/admin"), ("//evil.example", "/admin"), ("/\\evil.example", "/admin"), ("/admin/audit", "/admin/audit")] {
+    for (next, leads) in
+        [("https://evil.example/", "/admin"), ("//evil.example", "/admin"), ("/\\evil.example", "/admin"), ("/admin/audit", "/admin/audit")]
+    {
         let mut site = Site::new();
         site.cookie = site.get(&format!("/admin/login?next={}", encode(&[("x", next)]).trim_start_matches("x="))).await.cookie().unwrap();
         let answer = site.post("/admin/login", &[("name", "root"), ("password", "a sample password"), ("next", next)]).await;
@@ -173,6 +183,7 @@ async fn a_form_larger_than_any_of_ours_is_refused() {
     let site = Site::logged_in("root").await;
     let token = site.token().await;
     let body = encode(&[("form_token", &token), ("document", &"x".repeat(1 << 21))]);
-    let request = Request::post("/admin/routing").header("cookie", &site.cookie).header("content-type", "application/x-www-form-urlencoded");
+    let request =
+        Request::post("/admin/routing").header("cookie", &site.cookie).header("content-type", "application/x-www-form-urlencoded");
     assert_eq!(site.ask(request.body(Body::from(body)).unwrap()).await.status, 400);
 }

@@ -17,6 +17,11 @@ const CONSTANT: &str = "metric names in this folder are constant, well-formed an
 
 /// Seconds from a millisecond to a minute: calls to providers, requests, waits in a queue.
 pub(super) const CALL_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// The same more finely, so that charts of latency read well: each bound at most half as large again as the one before.
+pub const ATTEMPT_SECONDS: &[f64] = &[
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0,
+    7.5, 10.0, 15.0, 30.0, 60.0,
+];
 /// Seconds from a tenth of a millisecond to a few seconds: transactions and round trips to backing services.
 pub(super) const STEP_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 /// Seconds from a tenth to three days: receipts come when they come.

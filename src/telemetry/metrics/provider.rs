@@ -4,15 +4,15 @@
 //! [`MAX_PROVIDERS`] names all share the label `other`: revisions are written by people, but nothing may grow for ever.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
-use tidings_core::attempt::Outcome;
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, core::Metric as _};
+use tidings_core::attempt::{Ended, Outcome};
 
-use super::handles::{CALL_SECONDS, Names, PerLabel, RECEIPT_SECONDS, labels};
+use super::handles::{ATTEMPT_SECONDS, CALL_SECONDS, Names, PerLabel, RECEIPT_SECONDS, labels};
 
 /// Far more than anybody configures, few enough for a metrics server.
 pub const MAX_PROVIDERS: usize = 200;
@@ -41,10 +41,21 @@ labels! {
     }
 }
 
+/// What was counted for a provider since the process began.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderTotals {
+    /// Calls by the place of their outcome.
+    pub outcomes: [u64; Outcome::ALL.len()],
+    /// Calls by the bucket of their duration; the last is beyond all bounds.
+    pub buckets: Vec<u64>,
+    pub segments: u64,
+}
+
 /// The handles of one provider.
 pub struct Provider {
     attempts: PerLabel<Outcome, IntCounter>,
     duration: Histogram,
+    segments: IntCounter,
     state: PerLabel<ProviderState, IntGauge>,
     ejections: PerLabel<Signal, IntCounter>,
     /// 0 to 100.
@@ -62,9 +73,31 @@ pub struct Provider {
 
 impl Provider {
     /// A call ended.
-    pub fn attempt(&self, outcome: Outcome, took: Duration) {
-        self.attempts.get(outcome).inc();
-        self.duration.observe(took.as_secs_f64());
+    pub fn attempt(&self, ended: &Ended) {
+        self.attempts.get(ended.outcome).inc();
+        self.duration.observe(ended.duration.as_secs_f64());
+        if ended.outcome == Outcome::Accepted {
+            self.segments.inc_by(u64::from(ended.segments));
+        }
+    }
+
+    /// Everything counted so far, for charts that show changes.
+    pub(super) fn totals(&self) -> ProviderTotals {
+        let metric = self.duration.metric();
+        let mut below = 0;
+        let mut apart = |bucket: &prometheus::proto::Bucket| {
+            let count = bucket.cumulative_count() - below;
+            below = bucket.cumulative_count();
+            count
+        };
+        let histogram = metric.get_histogram();
+        let mut buckets: Vec<u64> = histogram.get_bucket().iter().map(&mut apart).collect();
+        buckets.push(histogram.get_sample_count() - below);
+        let mut outcomes = [0; Outcome::ALL.len()];
+        for outcome in Outcome::ALL {
+            outcomes[outcome.index()] = self.attempts.get(*outcome).get();
+        }
+        ProviderTotals { outcomes, buckets, segments: self.segments.get() }
     }
 
     pub fn state(&self, state: ProviderState) {
@@ -93,6 +126,7 @@ pub(super) struct Providers {
     known: Mutex<HashMap<String, Arc<Provider>>>,
     attempts: prometheus::IntCounterVec,
     duration: prometheus::HistogramVec,
+    segments: prometheus::IntCounterVec,
     state: prometheus::IntGaugeVec,
     ejections: prometheus::IntCounterVec,
     score: prometheus::GaugeVec,
@@ -110,7 +144,13 @@ impl Providers {
         Self {
             known: Mutex::default(),
             attempts: names.counters("tidings_attempts_total", "Calls to providers that ended.", &["provider", "outcome"]),
-            duration: names.histograms("tidings_attempt_duration_seconds", "How long calls to providers took.", "provider", CALL_SECONDS),
+            duration: names.histograms(
+                "tidings_attempt_duration_seconds",
+                "How long calls to providers took.",
+                "provider",
+                ATTEMPT_SECONDS,
+            ),
+            segments: names.counters("tidings_segments_total", "Segments that providers took.", &["provider"]),
             state: names.gauges("tidings_provider_state", "1 for the state that a provider is in.", &["provider", "state"]),
             ejections: names.counters(
                 "tidings_provider_ejections_total",
@@ -147,10 +187,16 @@ impl Providers {
         Arc::clone(known.entry(name.to_owned()).or_insert_with(|| Arc::new(self.make(name))))
     }
 
+    pub(super) fn totals(&self) -> BTreeMap<String, ProviderTotals> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, provider)| (name.clone(), provider.totals())).collect()
+    }
+
     fn make(&self, name: &str) -> Provider {
         Provider {
             attempts: PerLabel::new(|outcome| self.attempts.with_label_values(&[name, outcome])),
             duration: self.duration.with_label_values(&[name]),
+            segments: self.segments.with_label_values(&[name]),
             state: PerLabel::new(|state| self.state.with_label_values(&[name, state])),
             ejections: PerLabel::new(|signal| self.ejections.with_label_values(&[name, signal])),
             score: self.score.with_label_values(&[name]),
