@@ -6,6 +6,8 @@
 mod data_dir;
 mod desks;
 mod first_start;
+mod watch;
+mod web;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,8 +16,11 @@ use tidings_core::message::Lane;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::watch::Watch;
 pub use self::{data_dir::DataDir, first_start::Welcome};
 use crate::{
+    accept::Accept,
+    api::Readiness,
     clock::Clock,
     config::Config,
     control::{Control, Options},
@@ -50,7 +55,9 @@ pub struct Node {
     pub control: Arc<Control>,
     pub desks: Arc<Desks>,
     pub receipts: Arc<Confirm>,
-    pub intake: Intake,
+    pub accept: Arc<Accept>,
+    pub readiness: Arc<Readiness>,
+    role: Role,
     /// What to print, on the very first start only.
     pub welcome: Option<Welcome>,
     worker: Option<Arc<Worker>>,
@@ -93,6 +100,18 @@ impl Node {
         });
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
         let intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
+        let accept =
+            Accept::new(Arc::clone(&control), Arc::clone(&messages), intake, clock, Arc::clone(&metrics), config.queue.max_messages);
+        let accept = Arc::new(accept);
+        let readiness = Arc::new(Readiness::default());
+        let watch = Watch {
+            config: config.clone(),
+            messages: Arc::clone(&messages),
+            accept: Arc::clone(&accept),
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+        };
+        tasks.spawn(watch.run(stop.clone()));
         Ok(Self {
             config,
             clock,
@@ -101,7 +120,9 @@ impl Node {
             control,
             desks,
             receipts,
-            intake,
+            accept,
+            readiness,
+            role,
             welcome,
             worker,
             stop,
@@ -121,8 +142,8 @@ impl Node {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let Self { store, messages, control, receipts, intake, worker, desks, .. } = self;
-        drop((messages, control, receipts, intake, worker, desks));
+        let Self { store, messages, control, receipts, accept, worker, desks, .. } = self;
+        drop((messages, control, receipts, accept, worker, desks));
         match store {
             Store::Sqlite { messages, writer, control } => {
                 control.close().await;

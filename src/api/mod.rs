@@ -16,6 +16,7 @@ mod oauth;
 mod operations;
 mod preview;
 pub mod problem;
+mod receipts;
 mod release;
 pub mod schema;
 mod send;
@@ -55,6 +56,7 @@ pub struct Shared {
     pub control: Arc<Control>,
     pub accept: Arc<Accept>,
     pub messages: Arc<dyn Messages>,
+    pub receipts: Arc<crate::receipts::Intake>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
@@ -78,10 +80,9 @@ impl Api {
     }
 }
 
-/// Every address that teams, providers and operators' tools call. `others` are routers of their own folders (tokens,
-/// templates, the control plane, receipts).
-pub fn router(api: Api, others: OpenApiRouter<Api>, public_metrics: bool) -> Router {
-    let mut contents = OpenApiRouter::with_openapi(operations_document())
+/// Every address that teams, providers and operators' tools call.
+pub fn router(api: Api, public_metrics: bool) -> Router {
+    let contents = OpenApiRouter::with_openapi(operations_document())
         .routes(routes!(send::send, list::list_messages))
         .routes(routes!(batch::send_batch))
         .routes(routes!(preview::preview))
@@ -89,27 +90,45 @@ pub fn router(api: Api, others: OpenApiRouter<Api>, public_metrics: bool) -> Rou
         .routes(routes!(get::get_message))
         .routes(routes!(cancel::cancel_message))
         .routes(routes!(release::release_message))
-        .routes(routes!(operations::livez))
-        .routes(routes!(operations::readyz))
+        .routes(routes!(receipts::report, receipts::report_by_get))
         .merge(oauth::router())
         .merge(session::router())
         .merge(templates::router())
         .merge(signatures::router())
         .merge(admin::router())
-        .merge(others);
-    if public_metrics {
-        contents = contents.routes(routes!(operations::metrics));
-    }
+        .merge(operational(public_metrics));
     let (router, document) = contents.split_for_parts();
     let document = operations::complete(document);
     router
         .route("/openapi.json", get(operations::served(&document)))
         .route("/problems/{code}", get(operations::problem_page))
         .merge(operations::docs())
-        .fallback(frame::unmatched)
-        .layer(CatchPanicLayer::custom(frame::panicked))
-        .layer(middleware::from_fn_with_state(api.clone(), frame::frame))
-        .with_state(api)
+        .framed(api)
+}
+
+/// What a worker answers: is it alive, is it ready, how is it doing.
+pub fn operations_router(api: Api, public_metrics: bool) -> Router {
+    let (router, _) = operational(public_metrics).split_for_parts();
+    router.framed(api)
+}
+
+fn operational(public_metrics: bool) -> OpenApiRouter<Api> {
+    let router = OpenApiRouter::new().routes(routes!(operations::livez)).routes(routes!(operations::readyz));
+    if public_metrics { router.routes(routes!(operations::metrics)) } else { router }
+}
+
+/// Puts around a router what stands around every handler.
+trait Framed {
+    fn framed(self, api: Api) -> Router;
+}
+
+impl Framed for Router<Api> {
+    fn framed(self, api: Api) -> Router {
+        self.fallback(frame::unmatched)
+            .layer(CatchPanicLayer::custom(frame::panicked))
+            .layer(middleware::from_fn_with_state(api.clone(), frame::frame))
+            .with_state(api)
+    }
 }
 
 fn operations_document() -> utoipa::openapi::OpenApi {

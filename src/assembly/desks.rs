@@ -10,7 +10,7 @@ use tidings_core::{
     dice::mix, fleet::ProviderSpec, health::Thresholds, id::AppId, message::Channel, money::Amount, retry::BudgetSettings, select::Select,
     time::Moment,
 };
-use tidings_providers::{Context, Http, ReceiptStatus, Settings, registry};
+use tidings_providers::{Context, Http, Provider, ReceiptStatus, Settings, registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     control::{Control, model, routing},
     delivery::{Account, AppEntry, Callbacks, Desk, DeskSpec, Desks, Directory, Route},
-    receipts::{Confirm, Confirmed, Observer},
+    receipts::{self, Confirm, Confirmed, Observer},
     telemetry::Metrics,
 };
 
@@ -58,6 +58,12 @@ impl Observer for Health {
                 desk.fleet().receipt(moment, place, submitted, confirmed.says == ReceiptStatus::Delivered);
             }
         }
+    }
+}
+
+impl receipts::Accounts for Desks {
+    fn provider(&self, name: &str) -> Option<Arc<dyn Provider>> {
+        self.all().iter().find_map(|desk| desk.place(name).map(|place| Arc::clone(&desk.accounts[place].provider)))
     }
 }
 

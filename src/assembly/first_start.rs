@@ -31,7 +31,8 @@ impl Welcome {
              curl -s {url}/v1/messages -H 'Authorization: Bearer {live}' -H 'Content-Type: application/json' \
              -d '{{\"to\": \"+8613800138000\", \"template\": \"{template}\", \"params\": {{\"code\": \"482913\"}}}}'\n\n\
              See what happened to it:\n\n  \
-             curl -s '{url}/v1/messages?limit=1' -H 'Authorization: Bearer {live}'\n",
+             curl -s {url}/v1/messages/$(curl -s '{url}/v1/messages?limit=1' -H 'Authorization: Bearer {live}' | grep -o 'msg_[0-9a-z]*' | head -1) \
+             -H 'Authorization: Bearer {live}'\n",
             user = self.user,
             password = self.password.expose(),
         );

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod healthcheck;
+mod serve;
 mod simulate;
 mod simulate_provider;
 
@@ -58,6 +59,9 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
+    Api(serve::ApiOnly),
+    Worker(serve::WorkerOnly),
     Bench(bench::Bench),
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
@@ -68,6 +72,9 @@ enum Command {
 impl Command {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
+            Self::Serve(command) => command.run(global).await,
+            Self::Api(command) => command.run(global).await,
+            Self::Worker(command) => command.run(global).await,
             Self::Bench(command) => command.run(global).await,
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,

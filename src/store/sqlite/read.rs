@@ -68,13 +68,18 @@ fn record(row: &SqliteRow, shared: &Shared) -> Result<Record, Error> {
 
 pub async fn list(pool: &SqlitePool, shared: &Shared, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
     let mut walk = Walk::new(shared, filter, before);
-    let mut rows: Vec<Record> = Vec::with_capacity(limit.min(STEP));
+    // One more than asked for tells whether there is a next page.
+    let mut rows: Vec<Record> = Vec::with_capacity(limit.min(STEP) + 1);
     for _ in 0..MOST_STEPS {
-        let step = walk.step(pool, shared, limit - rows.len()).await?;
+        let step = walk.step(pool, shared, limit + 1 - rows.len()).await?;
         rows.extend(step.rows);
+        if rows.len() > limit {
+            rows.truncate(limit);
+            let next = rows.last().map(|record| record.message.id);
+            return Ok(Page { rows, next });
+        }
         match step.next {
             None => return Ok(Page { rows, next: None }),
-            Some(next) if rows.len() >= limit => return Ok(Page { rows, next: Some(next) }),
             Some(next) => walk.below = next.uuid(),
         }
     }

@@ -1,0 +1,39 @@
+//! What a process serves: the API with everything that belongs to it, or a worker's few addresses.
+
+use std::sync::Arc;
+
+use axum::{Router, routing::get};
+
+use super::{Node, Role};
+use crate::{
+    api::{self, Api, RequestIds},
+    receipts,
+};
+
+impl Node {
+    /// The router of this process's role.
+    pub fn router(&self) -> Router {
+        let public_metrics = self.config.metrics.listen.is_none();
+        let api = Api::new(api::Shared {
+            http: self.config.http.clone(),
+            control: Arc::clone(&self.control),
+            accept: Arc::clone(&self.accept),
+            messages: Arc::clone(&self.messages),
+            receipts: Arc::new(receipts::Intake::new(Arc::clone(&self.desks) as _, Arc::clone(&self.receipts), Arc::clone(&self.metrics))),
+            clock: self.clock,
+            metrics: Arc::clone(&self.metrics),
+            readiness: Arc::clone(&self.readiness),
+            request_ids: RequestIds::new(self.clock.random()),
+        });
+        match self.role {
+            Role::Worker => api::operations_router(api, public_metrics),
+            Role::Everything | Role::Api => api::router(api, public_metrics),
+        }
+    }
+
+    /// `/metrics` alone, for a listener of its own.
+    pub fn metrics_router(&self) -> Router {
+        let metrics = Arc::clone(&self.metrics);
+        Router::new().route("/metrics", get(move || async move { api::metrics_text(&metrics) }))
+    }
+}
