@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticket, WaitReason, Why};
 use crate::{
-    health::Standing,
+    health::{Probe, Standing},
     limits::{Full, Limits},
     select::{Candidate, Candidates},
     time::Moment,
@@ -16,6 +16,8 @@ use crate::{
 
 /// How soon to ask again when only an ended call makes room.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
+/// A wait is never shorter.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// What a look at all candidates has found.
 #[derive(Default)]
@@ -64,6 +66,9 @@ impl Fleet {
         if let Some(place) = survey.probe {
             return Choice::Call(self.ticket(limits, now, ask, place, Manner::Probe, survey));
         }
+        if survey.open.is_empty() && survey.room.is_none() && !survey.tried && survey.back.is_some() {
+            return self.least_bad(limits, now, ask, survey);
+        }
         if let Some(place) = self.selector.pick(ask.select, &survey.open, ask.key, &mut self.dice) {
             let manner = if survey.open.len() == 1 && !survey.passed.is_empty() { Manner::Only } else { Manner::Selected(ask.select) };
             return Choice::Call(self.ticket(limits, now, ask, place, manner, survey));
@@ -77,10 +82,30 @@ impl Fleet {
         }
     }
 
+    /// Everybody is out: the least bad gets one call at a pace, everything else waits and uses nothing.
+    fn least_bad(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, survey: Survey) -> Choice {
+        let mut best: Option<(bool, Moment, Moment, usize)> = None;
+        for &place in ask.candidates.iter().filter(|place| !ask.tried.contains(**place)) {
+            let Some(member) = self.members.get(place).filter(|member| member.operator == Operator::Silent) else { continue };
+            let too_dear = ask.max_price.is_some_and(|most| member.spec.price.times(ask.segments) > most);
+            let resort = member.health.last_resort(now).filter(|_| !too_dear);
+            best = best.into_iter().chain(resort.map(|(costly, until, at)| (costly, until, at, place))).min();
+        }
+        let until = survey.back.unwrap_or(now + ASK_AGAIN).min(now + ASK_AGAIN.saturating_mul(10));
+        match best {
+            Some((_, _, at, place)) if at <= now && limits.room(now, place, ask.segments, ask.lane).is_ok() => {
+                Choice::Call(self.ticket(limits, now, ask, place, Manner::LeastBad, survey))
+            }
+            Some((_, _, at, _)) => Choice::Wait { until: at.min(until).max(now + MOMENT), reason: WaitReason::AllOut },
+            None => Choice::Wait { until: until.max(now + MOMENT), reason: WaitReason::AllOut },
+        }
+    }
+
     fn survey(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Survey {
         let mut survey = Survey::default();
         for &place in ask.candidates {
-            let Some(member) = self.members.get(place) else { continue };
+            let Some(member) = self.members.get_mut(place) else { continue };
+            member.health.refresh(now, &mut self.dice);
             survey.of = survey.of.saturating_add(member.weight());
             if ask.max_price.is_some_and(|most| member.spec.price.times(ask.segments) > most) {
                 survey.pass(member, Because::Price);
@@ -115,6 +140,11 @@ impl Fleet {
                 survey.pass(member, Because::Tried);
                 continue;
             }
+            if member.in_flight >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
+                survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight);
+                survey.pass(member, Because::InFlight);
+                continue;
+            }
             match limits.room(now, place, ask.segments, ask.lane) {
                 Ok(()) if standing == Standing::Probe => survey.probe = survey.probe.or(Some(place)),
                 Ok(()) => survey.open.push(Candidate {
@@ -141,10 +171,15 @@ impl Fleet {
     fn ticket(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, place: usize, manner: Manner, survey: Survey) -> Ticket {
         limits.take(now, place, ask.segments, ask.lane);
         self.tickets += 1;
-        let probe = manner == Manner::Probe;
+        let probe = match manner {
+            Manner::Probe => Some(Probe::Due),
+            Manner::LeastBad => Some(Probe::LeastBad),
+            Manner::Selected(_) | Manner::Only => None,
+        };
         let member = &mut self.members[place];
         member.in_flight += 1;
         let call = member.health.started(now, probe);
+        let probe = probe.is_some();
         let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
         Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, probe }
     }

@@ -47,6 +47,9 @@ pub struct Fleet {
     dice: Dice,
     tickets: u64,
     next_member: u32,
+    /// Tells this process from others in gossip.
+    process: u64,
+    summaries: u64,
     events: Vec<Event>,
 }
 
@@ -71,8 +74,8 @@ enum Operator {
 }
 
 impl Member {
-    fn new(id: u32, spec: ProviderSpec, now: Moment) -> Self {
-        let health = Health::new(settings(&spec), now);
+    fn new(id: u32, spec: ProviderSpec, process: u64, now: Moment) -> Self {
+        let health = Health::new(settings(&spec), process, now);
         Self { id, spec, health, in_flight: 0, operator: Operator::Silent, weight_set: None }
     }
 
@@ -88,13 +91,17 @@ const fn settings(spec: &ProviderSpec) -> HealthSettings {
 impl Fleet {
     /// A fleet that knows nothing yet. `seed` makes its jitter and ties its own.
     pub fn new(config: FleetConfig, seed: u64, now: Moment) -> Self {
+        let mut dice = Dice::new(seed);
+        let process = dice.next_u64();
         let mut fleet = Self {
             members: Vec::new(),
             limits: Limits::default(),
             selector: Selector::default(),
-            dice: Dice::new(seed),
+            dice,
             tickets: 0,
             next_member: 0,
+            process,
+            summaries: 0,
             events: Vec::new(),
         };
         fleet.reconfigure(config, now);
@@ -116,7 +123,7 @@ impl Fleet {
                 }
                 None => {
                     self.next_member += 1;
-                    Member::new(self.next_member, spec, now)
+                    Member::new(self.next_member, spec, self.process, now)
                 }
             };
             self.members.push(member);
@@ -144,7 +151,7 @@ impl Fleet {
         if outcome == Outcome::Throttled {
             limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
         }
-        self.members[place].health.ended(now, ticket.call, ticket.started, outcome);
+        self.members[place].health.ended(now, ticket.call, ticket.started, ticket.probe, outcome, &mut self.dice);
         self.collect(now, place);
     }
 
@@ -152,7 +159,7 @@ impl Fleet {
     pub fn abandoned(&mut self, ticket: Ticket) {
         let mut limits = std::mem::take(&mut self.limits);
         if let Some(place) = self.give_back(&mut limits, &ticket) {
-            self.members[place].health.abandoned(ticket.call);
+            self.members[place].health.abandoned(ticket.call, ticket.probe);
         }
         self.limits = limits;
     }

@@ -60,9 +60,12 @@ impl Tidings {
                 }
             }
         }
-        if now.since(self.published_at) >= GOSSIP_EVERY {
+        let due = now.since(self.published_at) >= GOSSIP_EVERY;
+        if due {
             self.published_at = now;
-            for (worker, fleet) in self.fleets.iter_mut().enumerate() {
+        }
+        for (worker, fleet) in self.fleets.iter_mut().enumerate() {
+            if fleet.take_news() || due {
                 self.under_way.push_back((now + self.delay, worker, Arc::new(fleet.summary(now))));
             }
         }

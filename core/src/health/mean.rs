@@ -1,0 +1,104 @@
+//! Typical latency against the provider's own.
+//!
+//! A CUSUM for a rise of the mean on the logarithmic scale. The arithmetic mean would be decided by the tail (8 % of calls at
+//! a second move it by half), so each call says at most two and a half standard deviations; the tail has its own test. One
+//! and a half standard errors of the memory are given away, because the memory has its own error. Calls needed are about
+//! `2·14·σ²/δ²`: 225 for a moderate spread, 830 for a heavy one.
+
+use super::{baseline::Normal, batch::Batch, latency};
+
+/// Evidence (nats) that raises and that takes back the alarm.
+const ALARM_AT: f64 = 14.0;
+const CLEAR_AT: f64 = 6.0;
+/// What the memory must rest on.
+pub const MIN_SAMPLES: f64 = 200.0;
+/// Most that one call says, in standard deviations.
+const WINSOR: f64 = 2.5;
+const GIVEN_AWAY_ERRORS: f64 = 1.5;
+/// The alarm needs a mean of at least this part of the threshold since the evidence was zero.
+const LEAST_PART: f64 = 0.75;
+/// Calls over which the present rise is estimated while the alarm is up.
+const MEMORY_CALLS: f64 = 60.0;
+
+/// The test of the mean.
+#[derive(Clone, Debug, Default)]
+pub struct MeanTest {
+    evidence: f64,
+    sum: f64,
+    calls: f64,
+    alarm: Option<Alarm>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Alarm {
+    /// The worst estimate, slowly forgotten.
+    illness: f64,
+    against: f64,
+    /// Without the cap on single calls: how many times slower ages must be taken.
+    slower_ln: f64,
+}
+
+impl MeanTest {
+    /// Answers have come; `rise` is the threshold, 0.2 for +20 %. `alarm_part` lowers the bar while traffic comes back.
+    pub fn observe(&mut self, batch: &Batch, normal: &Normal, rise: f64, alarm_part: f64) {
+        if normal.samples < MIN_SAMPLES {
+            return;
+        }
+        let most = WINSOR * normal.sigma;
+        let given_away = GIVEN_AWAY_ERRORS * normal.sigma / normal.samples.sqrt();
+        let (mut sum, mut raw, calls) = (0.0, 0.0, f64::from(batch.answers()));
+        for (bin, count) in &batch.answered {
+            let above = latency::middle_ln(usize::from(*bin)) - normal.mean_ln;
+            sum += f64::from(*count) * (above.clamp(-most, most) - given_away);
+            raw += f64::from(*count) * above;
+        }
+        if calls == 0.0 {
+            return;
+        }
+        let variance = normal.sigma.powi(2);
+        match &mut self.alarm {
+            None => {
+                let delta = (1.0 + rise).ln();
+                self.evidence += (sum * delta - calls * delta.powi(2) / 2.0) / variance;
+                self.sum += sum;
+                self.calls += calls;
+                if self.evidence <= 0.0 {
+                    *self = Self::default();
+                } else if self.evidence >= ALARM_AT * alarm_part && self.sum / self.calls >= (1.0 + rise * LEAST_PART).ln() {
+                    let illness = self.sum / self.calls;
+                    self.alarm = Some(Alarm { illness, against: 0.0, slower_ln: illness.max(raw / calls) });
+                }
+            }
+            Some(alarm) => {
+                let keep = (-calls / MEMORY_CALLS).exp();
+                self.sum = self.sum * keep + sum;
+                self.calls = self.calls * keep + calls;
+                alarm.illness = (alarm.illness * keep.sqrt().sqrt()).max(self.sum / self.calls);
+                alarm.slower_ln = alarm.slower_ln * keep + raw / calls * (1.0 - keep);
+                let ill = alarm.illness.max((1.0 + rise * LEAST_PART).ln() / 2.0);
+                alarm.against = (alarm.against + (calls * ill.powi(2) / 2.0 - sum * ill) / variance).max(0.0);
+                if alarm.against >= CLEAR_AT {
+                    *self = Self::default();
+                }
+            }
+        }
+    }
+
+    pub const fn is_up(&self) -> bool {
+        self.alarm.is_some()
+    }
+
+    /// The present rise: 0.2 for +20 %.
+    pub fn rise(&self) -> f64 {
+        if self.calls > 0.0 { (self.sum / self.calls).exp() - 1.0 } else { 0.0 }
+    }
+
+    /// How many times slower than usual calls are, if the alarm is up.
+    pub fn slower(&self) -> f64 {
+        self.alarm.map_or(1.0, |alarm| alarm.slower_ln.exp().max(1.0))
+    }
+
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,269 @@
+//! Out, and the way back: ejection, probes, ramp.
+//!
+//! An ejection lasts longer each time and has jitter, so that a flapping provider is tried less and workers do not march in
+//! step. How long depends on what a failed return costs: a refused call loses nothing and is tried after 2 s, a call that
+//! hangs may lose a message. The way back is a budget of wasted calls that one process spends for the cluster: a few probes,
+//! one at a time, as many as it takes to tell a partly ill provider from a well one, then a ramp, because a provider that
+//! has just restarted does not take everything at once. Only a probe's own answer counts: answers to calls from before the
+//! ejection say how it was, not how it is.
+
+use std::time::Duration;
+
+use super::signal::Signal;
+use crate::{dice::Dice, time::Moment};
+
+/// How much longer each ejection is than the one before.
+const GROWTH: f64 = 1.7;
+const JITTER: f64 = 0.2;
+/// First and longest ejection where a failed probe loses nothing.
+const HARMLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
+/// And where it may lose a message.
+const COSTLY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(18));
+/// At low traffic a probe is a large part of it: at most one in the time of so many messages, up to a limit.
+const MESSAGES_A_PROBE: f64 = 30.0;
+const COSTLY_MOST: Duration = Duration::from_secs(45);
+/// A relapse so soon after the ramp's middle doubles the ejection, up to a limit.
+const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
+const RELAPSE_MOST: Duration = Duration::from_secs(60);
+/// A healthy time of this length takes one ejection off the count.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// Probes in a row: enough to notice the illness that ejected with 98 %.
+const PROBE_EVIDENCE: f64 = 3.9;
+const PROBES_LEAST: f64 = 3.0;
+const PROBES_MOST: f64 = 12.0;
+/// Share of its traffic at each step of the ramp, and how long a step lasts.
+const RAMP: [f64; 3] = [0.15, 0.35, 0.65];
+const RAMP_STEP: Duration = Duration::from_millis(2_000);
+
+/// Why it is out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cause {
+    pub signal: Signal,
+    /// Whether a failed probe may lose a message.
+    pub costly: bool,
+    /// Share of calls that failed.
+    pub share: f64,
+    /// Messages a second that the provider used to get.
+    pub rate: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Phase {
+    In,
+    Out { until: Moment },
+    Probing { successes: u32, needed: u32, out_since: Option<Moment> },
+    Ramping { since: Moment },
+}
+
+/// The phase of one provider, and the history that makes ejections longer.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    phase: Phase,
+    cause: Option<Cause>,
+    since: Moment,
+    /// Ejections that count, and since when the provider has been well.
+    count: f64,
+    well_since: Moment,
+    ramped_at: Option<Moment>,
+    doubled: u32,
+}
+
+impl Outage {
+    pub const fn new(now: Moment) -> Self {
+        Self { phase: Phase::In, cause: None, since: now, count: 0.0, well_since: now, ramped_at: None, doubled: 0 }
+    }
+
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub const fn cause(&self) -> Option<Cause> {
+        self.cause
+    }
+
+    pub const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Takes the provider out. A return that failed continues the old outage.
+    pub fn eject(&mut self, now: Moment, cause: Cause, dice: &mut Dice) {
+        let returning = matches!(self.phase, Phase::Probing { .. } | Phase::Ramping { .. });
+        if !returning {
+            self.forgive(now);
+            self.since = now;
+        }
+        let relapse = match self.phase {
+            Phase::Ramping { since } => now.since(since) >= RAMP_STEP.mul_f64(1.5),
+            Phase::In => self.ramped_at.is_some_and(|at| now.since(at) < RELAPSE_WITHIN),
+            Phase::Out { .. } | Phase::Probing { .. } => false,
+        };
+        self.doubled += u32::from(relapse);
+        self.count += 1.0;
+        let (base, most) = if cause.costly { (COSTLY.0, Self::costly_most(cause.rate)) } else { HARMLESS };
+        let grown = base.mul_f64(GROWTH.powf((self.count - 1.0).min(20.0))).min(most);
+        let doubled = grown.mul_f64(2_f64.powi(i32::try_from(self.doubled.min(8)).unwrap_or(8))).min(RELAPSE_MOST.max(grown));
+        let lasts = doubled.mul_f64(dice.between(1.0 - JITTER, 1.0 + JITTER));
+        self.cause = Some(cause);
+        self.phase = Phase::Out { until: now + lasts };
+    }
+
+    fn costly_most(rate: f64) -> Duration {
+        let low_traffic = Duration::from_secs_f64((MESSAGES_A_PROBE / rate.max(0.01)).min(COSTLY_MOST.as_secs_f64()));
+        low_traffic.max(COSTLY.1)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "minutes")]
+    fn forgive(&mut self, now: Moment) {
+        let minutes = now.since(self.well_since).as_secs() / FORGIVEN_AFTER.as_secs();
+        self.count = (self.count - minutes as f64).max(0.0);
+        if now.since(self.well_since) >= RELAPSE_WITHIN {
+            self.doubled = 0;
+        }
+    }
+
+    /// Lets time pass: an ejection ends in probing, a ramp in full traffic. True if the phase has changed.
+    pub fn tick(&mut self, now: Moment) -> bool {
+        match self.phase {
+            Phase::Out { until } if now >= until => {
+                self.phase = Phase::Probing { successes: 0, needed: self.probes_needed(), out_since: None };
+                true
+            }
+            Phase::Ramping { since } if now.since(since) >= RAMP_STEP * 3 => {
+                self.phase = Phase::In;
+                self.cause = None;
+                self.well_since = now;
+                self.ramped_at = Some(now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a dozen")]
+    fn probes_needed(&self) -> u32 {
+        let share = self.cause.map_or(1.0, |cause| cause.share).clamp(0.01, 0.99);
+        (PROBE_EVIDENCE / -(1.0 - share).ln()).ceil().clamp(PROBES_LEAST, PROBES_MOST) as u32
+    }
+
+    /// A probe goes out. From an ejection that has not ended, where everybody is out: one answer is enough.
+    pub fn probe(&mut self, now: Moment, least_bad: bool) {
+        match &mut self.phase {
+            Phase::Probing { out_since, .. } => *out_since = Some(now),
+            Phase::Out { .. } if least_bad => self.phase = Phase::Probing { successes: 0, needed: 1, out_since: Some(now) },
+            Phase::Out { .. } | Phase::In | Phase::Ramping { .. } => {}
+        }
+        if least_bad && let Phase::Probing { needed, .. } = &mut self.phase {
+            *needed = 1;
+        }
+    }
+
+    /// Whether the probe that went out at `started` is still waited for: one that was given up decides nothing.
+    pub fn awaits(&self, started: Moment) -> bool {
+        matches!(self.phase, Phase::Probing { out_since: Some(since), .. } if since == started)
+    }
+
+    /// A probe was answered; true if the ramp begins.
+    pub fn probe_succeeded(&mut self, now: Moment) -> bool {
+        let Phase::Probing { successes, needed, out_since } = &mut self.phase else { return false };
+        *successes += 1;
+        *out_since = None;
+        if *successes < *needed {
+            return false;
+        }
+        self.phase = Phase::Ramping { since: now };
+        true
+    }
+
+    /// A probe came to nothing that counts: throttled, or never made.
+    pub fn probe_undecided(&mut self) {
+        if let Phase::Probing { out_since, .. } = &mut self.phase {
+            *out_since = None;
+        }
+    }
+
+    /// Takes over what another process has decided.
+    pub fn adopt(&mut self, phase: Phase, cause: Option<Cause>, since: Moment, count: f64, now: Moment) {
+        if phase == Phase::In && self.phase != Phase::In {
+            self.well_since = now;
+            self.ramped_at = Some(now);
+        }
+        (self.phase, self.cause, self.since, self.count) = (phase, cause, since, count.max(0.0));
+    }
+
+    pub const fn count(&self) -> f64 {
+        self.count
+    }
+
+    /// The part of its traffic that the phase allows.
+    pub fn factor(&self, now: Moment) -> f64 {
+        match self.phase {
+            Phase::In => 1.0,
+            Phase::Out { .. } | Phase::Probing { .. } => 0.0,
+            Phase::Ramping { since } => {
+                let step = now.since(since).as_nanos() / RAMP_STEP.as_nanos();
+                usize::try_from(step).ok().and_then(|step| RAMP.get(step)).copied().unwrap_or(1.0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REFUSED: Cause = Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, rate: 25.0 };
+
+    fn at(seconds: f64) -> Moment {
+        Moment::from_start(Duration::from_secs_f64(seconds))
+    }
+
+    fn until(outage: &Outage) -> Moment {
+        match outage.phase() {
+            Phase::Out { until } => until,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_way_back_is_three_probes_and_a_ramp() {
+        let mut outage = Outage::new(at(0.0));
+        outage.eject(at(10.0), REFUSED, &mut Dice::new(1));
+        assert!(!outage.tick(at(10.5)) && outage.tick(at(13.0)));
+        for _ in 0..2 {
+            outage.probe(at(13.0), false);
+            assert!(!outage.probe_succeeded(at(13.1)));
+        }
+        outage.probe(at(13.1), false);
+        assert!(outage.probe_succeeded(at(13.2)));
+        assert!((outage.factor(at(13.3)) - 0.15).abs() < 1e-9);
+        assert!(outage.tick(at(19.3)));
+        assert_eq!(outage.phase(), Phase::In);
+    }
+
+    #[test]
+    fn a_partly_ill_provider_needs_more_probes() {
+        let mut outage = Outage::new(at(0.0));
+        outage.eject(at(10.0), Cause { share: 0.3, ..REFUSED }, &mut Dice::new(1));
+        outage.tick(at(13.0));
+        assert!(matches!(outage.phase(), Phase::Probing { needed: 11, .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn ejections_grow_up_to_their_cap(seed: u64, costly: bool) {
+            let mut outage = Outage::new(at(0.0));
+            let mut dice = Dice::new(seed);
+            let (mut now, mut last) = (at(0.0), Duration::ZERO);
+            for _ in 0..12 {
+                outage.eject(now, Cause { costly, ..REFUSED }, &mut dice);
+                let lasts = until(&outage).since(now);
+                prop_assert!(lasts.as_secs_f64() >= last.as_secs_f64() * 0.66, "jitter apart, never shorter");
+                prop_assert!(lasts <= COSTLY.1.mul_f64(1.0 + JITTER));
+                (now, last) = (until(&outage), lasts);
+                outage.tick(now);
+            }
+        }
+    }
+}

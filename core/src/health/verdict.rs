@@ -1,0 +1,128 @@
+//! One decision for the cluster: who made the latest, who may probe, and what others are told.
+//!
+//! Every decision has a number one above the greatest that was heard of; the greatest (number, then process) wins everywhere,
+//! so two processes that eject at once agree as soon as they hear of each other. Whoever owns the decision spends the probes.
+//! If the owner falls silent, everybody else may.
+
+use std::time::Duration;
+
+use super::{
+    Health, Phase, Transition,
+    outage::Cause,
+    report::{self, Report, ToldPhase, Verdict},
+};
+use crate::{fleet::EventKind, time::Moment};
+
+impl Health {
+    /// This process has just decided.
+    pub(super) const fn decided_here(&mut self) {
+        self.version += 1;
+        self.owner = self.me;
+        self.has_news = true;
+    }
+
+    /// Whether this process may spend probes.
+    pub(super) fn is_mine(&self, now: Moment) -> bool {
+        self.owner == self.me || self.peers.is_silent(now, self.owner)
+    }
+
+    /// Where everybody is out: whether this provider costs a message if it is not back, how bad it is, and when it may be
+    /// asked once. `None` if that is another process's business.
+    pub fn last_resort(&self, now: Moment) -> Option<(bool, Moment, Moment)> {
+        let (until, probe_out) = match self.outage.phase() {
+            Phase::Out { until } => (until, None),
+            Phase::Probing { out_since, .. } => (now, out_since),
+            Phase::In | Phase::Ramping { .. } => return None,
+        };
+        if !self.is_mine(now) || probe_out.is_some() {
+            return None;
+        }
+        let costly = self.outage.cause().is_some_and(|cause| cause.costly);
+        let pace = if costly { PACE_COSTLY } else { PACE };
+        let last = self.last_probe.unwrap_or(self.outage.since()).max(self.outage.since());
+        Some((costly, until, last + pace))
+    }
+
+    /// Whether others should hear of this before the next report is due.
+    pub const fn take_news(&mut self) -> bool {
+        let news = self.has_news || self.suspicion >= super::hang::SUSPECT_AT / 2.0;
+        self.has_news = false;
+        news
+    }
+
+    /// What others are told. Memories only now and then: they are large and slow.
+    pub fn report(&self, now: Moment, with_memories: bool) -> Report {
+        let phase = match self.outage.phase() {
+            Phase::In => ToldPhase::In,
+            Phase::Out { until } => ToldPhase::Out { ends_in: until.since(now) },
+            Phase::Probing { .. } => ToldPhase::Probing,
+            Phase::Ramping { since } => ToldPhase::Ramping { for_now: now.since(since) },
+        };
+        let cause = self.outage.cause();
+        let ms = |seconds: f64| u32::try_from(Duration::from_secs_f64(seconds.max(0.0)).as_millis()).unwrap_or(u32::MAX);
+        let calls = self.hang.recent(now, report::MOST_CALLS);
+        Report {
+            totals: self.counter.totals(),
+            calls: calls.map(|call| (ms(now.since(call.started).as_secs_f64()), call.age_s.map(ms))).collect(),
+            receipts: if self.settings.receipts { self.receipts.open(RECEIPTS_TOLD_S) } else { super::receipts::Open::default() },
+            memories: with_memories.then(|| Box::new((self.baseline.own().clone(), self.receipts.own().clone()))),
+            verdict: Verdict {
+                version: self.version,
+                owner: self.owner,
+                phase,
+                signal: cause.map(|cause| cause.signal),
+                costly: cause.is_some_and(|cause| cause.costly),
+                share: cause.map_or(0.0, |cause| cause.share),
+                rate: cause.map_or(0.0, |cause| cause.rate),
+                count: self.outage.count(),
+                lasted: now.since(self.outage.since()),
+            },
+        }
+    }
+
+    /// Hears another process's report, which is `delay` old. Reports may come late, twice and in any order.
+    pub fn hear(&mut self, now: Moment, from: u64, sequence: u64, report: &Report, delay: Duration) {
+        if !self.peers.hear(now, from, sequence, report, delay) {
+            return;
+        }
+        self.normal_is_stale |= report.memories.is_some();
+        let verdict = &report.verdict;
+        if (verdict.version, verdict.owner) > (self.version, self.owner) {
+            self.adopt(now, verdict, delay);
+        }
+    }
+
+    fn adopt(&mut self, now: Moment, verdict: &Verdict, delay: Duration) {
+        (self.version, self.owner) = (verdict.version, verdict.owner);
+        let phase = match verdict.phase {
+            ToldPhase::In => Phase::In,
+            ToldPhase::Out { ends_in } => Phase::Out { until: now + ends_in.saturating_sub(delay) },
+            ToldPhase::Probing => Phase::Probing { successes: 0, needed: 3, out_since: None },
+            ToldPhase::Ramping { for_now } => Phase::Ramping { since: now - for_now - delay },
+        };
+        let Verdict { signal, costly, share, rate, count, lasted, .. } = *verdict;
+        let cause = signal.map(|signal| Cause { signal, costly, share, rate });
+        let before = self.outage.phase();
+        self.outage.adopt(phase, cause, now - lasted - delay, count, now);
+        let kind = match (before, phase) {
+            (Phase::In | Phase::Ramping { .. }, Phase::Out { .. } | Phase::Probing { .. }) => {
+                self.baseline.doubt();
+                self.start_over(now);
+                EventKind::Ejected
+            }
+            (Phase::In | Phase::Out { .. } | Phase::Probing { .. }, Phase::Ramping { .. }) => {
+                self.start_over(now);
+                EventKind::Ramping
+            }
+            (Phase::Out { .. } | Phase::Probing { .. } | Phase::Ramping { .. }, Phase::In) => EventKind::Healthy,
+            _ => return,
+        };
+        self.transitions.push(Transition { kind, reading: None, adopted: true, again: false });
+    }
+}
+
+/// Where everybody is out, one provider gets one call in this time; twice as long where the call may be lost.
+const PACE: Duration = Duration::from_secs(1);
+const PACE_COSTLY: Duration = Duration::from_secs(2);
+/// Ages of cohorts that a report tells of.
+const RECEIPTS_TOLD_S: usize = 45;
