@@ -17,11 +17,11 @@ use std::{
 
 use reader::{Origin, Reader};
 
+use crate::telemetry::Log;
+
 pub use self::{
     reader::{Fault, nearest},
-    sections::{
-        Auth, Bootstrap, Database, Http, Kafka, Limits, Log, LogFormat, Metrics, Queue, Redis, Secrets, Verifications, Webhooks, Workers,
-    },
+    sections::{Auth, Bootstrap, Database, Http, Kafka, Limits, Metrics, Queue, Redis, Secrets, Verifications, Webhooks, Workers},
     setting::Network,
 };
 
@@ -102,7 +102,7 @@ impl Config {
             limits: Limits::read(from),
             workers: Workers::read(from),
             auth: Auth::read(from),
-            log: Log::read(from),
+            log: sections::read_log(from),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     reader::Reader,
     setting::{Network, Setting},
 };
+use crate::telemetry::{Log, logs::Format};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -246,14 +247,7 @@ impl Auth {
     }
 }
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-impl Setting for LogFormat {
+impl Setting for Format {
     const EXPECTED: &'static str = "\"text\" or \"json\"";
     fn from_value(value: &toml::Value) -> Option<Self> {
         match value.as_str()? {
@@ -264,26 +258,17 @@ impl Setting for LogFormat {
     }
 }
 
-/// `[log]`.
-#[derive(Clone, Debug)]
-pub struct Log {
-    pub format: LogFormat,
-    /// Directives such as `info,tidings::delivery=debug`.
-    pub filter: String,
-}
-
 struct Directives(String);
 
 impl Setting for Directives {
     const EXPECTED: &'static str = "filter directives such as info or info,tidings=debug";
     fn from_value(value: &toml::Value) -> Option<Self> {
         let text = value.as_str()?;
-        text.parse::<tracing_subscriber::EnvFilter>().ok().map(|_| Self(text.to_owned()))
+        Log { format: Format::Text, filter: text.to_owned() }.validate().ok().map(|()| Self(text.to_owned()))
     }
 }
 
-impl Log {
-    pub(super) fn read(from: &mut Reader) -> Self {
-        Self { format: from.get("log.format", LogFormat::Text), filter: from.get("log.filter", Directives("info".to_owned())).0 }
-    }
+/// `[log]`.
+pub(super) fn read_log(from: &mut Reader) -> Log {
+    Log { format: from.get("log.format", Format::Text), filter: from.get("log.filter", Directives("info".to_owned())).0 }
 }
