@@ -3,9 +3,10 @@
 //! A connection costs memory from its first byte, so their number is bounded and a client that sends its headers too slowly
 //! is let go. On shutdown readiness turns first, then no new connection is accepted, and requests under way are answered.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
+use http::Version;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -22,6 +23,10 @@ use crate::{config, shutdown::Shutdown, telemetry::Metrics};
 
 /// Headers larger than this are no request of ours: a token, a key and what proxies add.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// What HTTP/2 connections begin with.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// How often the first bytes of a connection are looked at while they could be either version.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// After `accept` failed (too many files open, usually), before it is tried again.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -29,6 +34,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, router: Router, http: &config::Http, metrics: &Arc<Metrics>, shutdown: &Shutdown) {
     let door = Door {
         builder: builder(http.header_timeout),
+        header_timeout: http.header_timeout,
         seats: Arc::new(Semaphore::new(http.max_connections)),
         closing: CancellationToken::new(),
         connections: TaskTracker::new(),
@@ -59,6 +65,7 @@ pub async fn serve(listener: TcpListener, router: Router, http: &config::Http, m
 
 struct Door {
     builder: Builder<TokioExecutor>,
+    header_timeout: Duration,
     seats: Arc<Semaphore>,
     closing: CancellationToken,
     connections: TaskTracker,
@@ -83,13 +90,18 @@ impl Door {
     }
 
     fn connection(&self, stream: TcpStream, peer: SocketAddr, seat: Seat) -> impl Future<Output = ()> + Send + 'static {
-        let (builder, closing, router, metrics) =
-            (self.builder.clone(), self.closing.clone(), self.router.clone(), Arc::clone(&self.metrics));
+        let (builder, header_timeout) = (self.builder.clone(), self.header_timeout);
+        let (closing, router, open) = (self.closing.clone(), self.router.clone(), Open::new(&self.metrics));
         async move {
-            let _seat = seat;
-            metrics.connections.inc();
+            let _held = (seat, open);
             // Without it, the last small packet of an answer waits for the client's acknowledgement.
             drop(stream.set_nodelay(true));
+            let spoken = tokio::select! {
+                () = closing.cancelled() => None,
+                spoken = tokio::time::timeout(header_timeout, version(&stream)) => spoken.ok().and_then(Result::ok),
+            };
+            let Some(version) = spoken else { return };
+            let builder = if version == Version::HTTP_2 { builder.http2_only() } else { builder.http1_only() };
             let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
                 request.extensions_mut().insert(ConnectInfo(peer));
                 request.map(axum::body::Body::new)
@@ -104,8 +116,41 @@ impl Door {
                     drop(connection.await);
                 }
             }
-            metrics.connections.dec();
         }
+    }
+}
+
+/// Counts a connection while it is open.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
+/// Looks at the first bytes without taking them: the library would wait for them without end.
+async fn version(stream: &TcpStream) -> io::Result<Version> {
+    let mut first = [0; HTTP2_PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        if seen == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..seen] != HTTP2_PREFACE[..seen] {
+            return Ok(Version::HTTP_11);
+        }
+        if seen == first.len() {
+            return Ok(Version::HTTP_2);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -14,10 +14,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    assembly::Role,
-    config::{Config, Faults},
-};
+use crate::config::{Config, Faults};
 
 const EXAMPLES: &str = "Examples:
   tidings serve                              run everything on this machine, nothing else needed
@@ -67,12 +64,9 @@ enum Command {
     Worker(serve::WorkerOnly),
     Bench(bench::Bench),
     Check(check::Check),
-    Api(serve::ApiOnly),
     Healthcheck(healthcheck::Healthcheck),
-    Serve(serve::Serve),
     Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
-    Worker(serve::WorkerOnly),
 }
 
 impl Command {
@@ -83,9 +77,6 @@ impl Command {
             Self::Worker(command) => command.run(global).await,
             Self::Bench(command) => command.run(global).await,
             Self::Check(command) => command.run(global),
-            Self::Api(_) => serve::run(global, Role::Api).await,
-            Self::Serve(_) => serve::run(global, Role::Everything).await,
-            Self::Worker(_) => serve::run(global, Role::Worker).await,
             Self::Healthcheck(command) => command.run(global).await,
             Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::Global;
 use crate::{
     assembly::{Node, Role},
-    config::{Config, LogFormat},
+    config::Config,
     server,
     shutdown::Shutdown,
     telemetry::logs,
@@ -49,11 +49,7 @@ impl WorkerOnly {
 }
 
 async fn run(config: Config, role: Role) -> anyhow::Result<()> {
-    let format = match config.log.format {
-        LogFormat::Text => logs::Format::Text,
-        LogFormat::Json => logs::Format::Json,
-    };
-    logs::init(&logs::Log { format, filter: config.log.filter.clone() })?;
+    logs::init(&config.log)?;
     let shutdown = Shutdown::on_signals().context("no signals")?;
     // The address first: a process that cannot listen has changed nothing.
     let listen = config.http.listen.to_string();

@@ -43,7 +43,7 @@ impl Http {
             max_batch_bytes: from.within("http.max_batch_bytes", 16 * MIB, KIB..=256 * MIB),
             trusted_proxies: from.get("http.trusted_proxies", Vec::new()),
             max_connections: from.within("http.max_connections", 20_000, 1..=1_000_000),
-            header_timeout: from.seconds("http.header_timeout_s", 15, 1..=3_600),
+            header_timeout: from.seconds("http.header_timeout_s", 60, 1..=3_600),
             body_timeout: from.seconds("http.body_timeout_s", 30, 1..=3_600),
         }
     }
