@@ -24,6 +24,7 @@ CREATE TABLE messages (
     idempotency_key  bytea,
     idempotency_body bytea,
     attempts         bytea,                          -- JSON
+    progress         integer  NOT NULL DEFAULT 0,    -- attempts opened plus attempts ended: orders facts that come late
     body             bytea    NOT NULL               -- the message, sealed
 ) PARTITION BY RANGE (id);
 

@@ -1,6 +1,6 @@
 //! Making messages durable, and recognising what was sent before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{Connection, PgConnection, Row};
 use tidings_core::{id::MessageId, time::Timestamp};
@@ -11,7 +11,7 @@ const INSERT: &str = "INSERT INTO messages (id, app, status, channel, category, 
     template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
     SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::boolean[], $7::bigint[], $8::bigint[], \
     $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bytea[], $17::bytea[], $18::bytea[]) \
-    ON CONFLICT (id) DO NOTHING";
+    ON CONFLICT (id) DO NOTHING RETURNING id";
 
 /// An existing key that is still remembered stays; one that is not gives way.
 const CLAIM_KEYS: &str = "INSERT INTO idempotency_keys AS known (key, body, id, counts_from) \
@@ -41,7 +41,7 @@ pub async fn all(connection: &mut PgConnection, requests: &[Vec<NewRow>]) -> Res
         }
         answers.push(accepted);
     }
-    insert(&mut transaction, &fresh).await?;
+    insert_new(&mut transaction, &fresh).await?;
     transaction.commit().await?;
     Ok(answers)
 }
@@ -82,12 +82,29 @@ async fn claim_keys(connection: &mut PgConnection, requests: &[Vec<NewRow>]) -> 
     Ok(known)
 }
 
-/// Inserts rows that are not there yet.
-pub async fn insert(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<(), Error> {
-    if rows.is_empty() {
+/// Keeps keys that nobody used before; where somebody did, the first stays.
+pub async fn remember_keys(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<(), Error> {
+    let mut keyed: Vec<_> = rows.iter().filter_map(|row| Some((row.idempotency?, row))).collect();
+    if keyed.is_empty() {
         return Ok(());
     }
-    sqlx::query(INSERT)
+    keyed.sort_unstable_by_key(|(idempotency, _)| idempotency.key);
+    sqlx::query("INSERT INTO idempotency_keys (key, body, id, counts_from) SELECT * FROM UNNEST($1::bytea[], $2::bytea[], $3::uuid[], $4::bigint[]) ON CONFLICT DO NOTHING")
+        .bind(keyed.iter().map(|(idempotency, _)| idempotency.key.to_vec()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(idempotency, _)| idempotency.body.to_vec()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(_, row)| row.id.uuid()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(_, row)| row.send_at.unwrap_or(row.accepted_at).as_millis()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Inserts the rows that are not there yet, and tells which those were.
+pub async fn insert_new(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<HashSet<MessageId>, Error> {
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let inserted = sqlx::query(INSERT)
         .bind(rows.iter().map(|row| row.id.uuid()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.app.uuid()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| super::read::number(row.status)).collect::<Vec<_>>())
@@ -110,9 +127,9 @@ pub async fn insert(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<(
         .bind(rows.iter().map(|row| row.idempotency.map(|idempotency| idempotency.key.to_vec())).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.idempotency.map(|idempotency| idempotency.body.to_vec())).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.body.as_slice()).collect::<Vec<_>>())
-        .execute(connection)
+        .fetch_all(connection)
         .await?;
-    Ok(())
+    inserted.iter().map(|row| Ok(MessageId::from_uuid(row.try_get(0)?))).collect()
 }
 
 fn small(number: i64) -> i16 {
@@ -123,7 +140,7 @@ fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn sixteen(bytes: Vec<u8>) -> Result<[u8; 16], Error> {
+pub fn sixteen(bytes: Vec<u8>) -> Result<[u8; 16], Error> {
     bytes.try_into().map_err(|_| Error::Broken(anyhow::anyhow!("a hash in idempotency_keys or batch_answers is not 16 bytes long")))
 }
 

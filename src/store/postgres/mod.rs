@@ -12,6 +12,7 @@ mod group;
 mod queue;
 mod read;
 mod receipts;
+mod record;
 mod schema;
 mod settle;
 mod steer;
@@ -23,7 +24,7 @@ use async_trait::async_trait;
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
-    message::Lane,
+    message::{Lane, Message, Status},
     time::Timestamp,
 };
 
@@ -34,7 +35,7 @@ use super::{
     ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
     codec::{Codec, NewRow, encode_attempts},
 };
-use crate::{clock::Clock, seal::Keyring};
+use crate::{clock::Clock, queue::Settled, seal::Keyring, shared::Reservation};
 
 /// Rows of one batched statement, at most: bounds latency and memory of a burst.
 const MOST: usize = 512;
@@ -104,6 +105,51 @@ impl PostgresStore {
         self.wake.woken()
     }
 
+    /// Folds what happened into the rows: [`Fact::Accepted`] and [`Fact::Settled`] of one message are one entry.
+    pub async fn record(&self, facts: &[(NewMessage, Option<Settled>)]) -> Result<(), Error> {
+        let folded = facts.iter().map(|(new, settled)| self.recorded(new, settled.as_ref())).collect::<Result<Vec<_>, Error>>()?;
+        run!(self.connections, |connection| record::fold(connection, &folded).await)
+    }
+
+    fn recorded(&self, new: &NewMessage, settled: Option<&Settled>) -> Result<record::Recorded, Error> {
+        let mut row = self.codec.row(new)?;
+        // Whoever consumes the topic delivers it; should nobody, it is at least found when it expires.
+        if settled.is_none() && new.message.first_status() == Status::Accepted {
+            row.due_at = row.expires_at;
+        }
+        let settled = settled.map(|settled| {
+            let hash = settle::submitted(&settled.attempts).map(|(provider, id)| self.codec.provider_message_id(provider, id));
+            let settle_row = SettleRow {
+                id: new.message.id,
+                owner: 0,
+                attempts: settled.attempts.clone(),
+                attempts_json: None,
+                next: settled.next,
+                at: settled.at,
+                submitted_hash: hash,
+            };
+            (settle_row, settled.next, settled.at)
+        });
+        Ok(record::Recorded { row, settled })
+    }
+
+    /// Makes rows of messages that came from Kafka and leases those that nobody holds: their right is the row's from now on.
+    pub async fn adopt(&self, messages: &[NewMessage], lease: Lease) -> Result<Vec<Taken>, Error> {
+        let rows = messages.iter().map(|new| self.codec.row(new)).collect::<Result<Vec<_>, _>>()?;
+        run!(self.connections, |connection| record::adopt(connection, &self.codec, &rows, lease).await)
+    }
+
+    /// The idempotency keys used since a time, newest first.
+    pub async fn keys_since(&self, since: Timestamp, most: usize) -> Result<Vec<Reservation>, Error> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        run!(self.connections, |connection| record::keys_since(connection, since, most).await)
+    }
+
+    /// The key that a message's records are published under: the same for the same recipient.
+    pub fn record_key(&self, message: &Message) -> [u8; 8] {
+        self.codec.recipient(&message.to).to_be_bytes()
+    }
+
     /// Forgets what is older than the retention: whole weeks of messages, and what was kept beside them.
     pub async fn purge(&self, before: Timestamp) -> Result<u64, Error> {
         run!(self.connections, |connection| schema::purge(connection, before).await)
@@ -152,7 +198,7 @@ impl Messages for PostgresStore {
 
     async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
         let provider = attempts.last().map(|last| last.opened.provider.clone()).unwrap_or_default();
-        self.opens.ask(OpenRow { id, lease, provider, attempts: encode_attempts(&attempts)? }).await
+        self.opens.ask(OpenRow { id, lease, provider, attempts: encode_attempts(&attempts)?, progress: record::progress(&attempts) }).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {

@@ -20,8 +20,8 @@ const TAKE: &str = "UPDATE messages SET due_at = $1, owner = $2 WHERE id = ANY(A
 
 /// Only the owner of the lease may open an attempt, and only on a message that is still open.
 const OPEN: &str = "UPDATE messages AS m SET status = CASE WHEN ($6 >> m.status::int) & 1 = 1 THEN $7 ELSE m.status END, in_flight = true, \
-    attempts = o.attempts, provider = o.provider, due_at = o.due_at \
-    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[]) AS o (id, owner, attempts, provider, due_at) \
+    attempts = o.attempts, provider = o.provider, due_at = o.due_at, progress = o.progress \
+    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[], $9::integer[]) AS o (id, owner, attempts, provider, due_at, progress) \
     WHERE m.id = o.id AND m.owner = o.owner AND ($8 >> m.status::int) & 1 = 1 RETURNING m.id";
 
 /// An attempt that begins.
@@ -31,10 +31,11 @@ pub struct OpenRow {
     pub lease: Lease,
     pub provider: String,
     pub attempts: Vec<u8>,
+    pub progress: i32,
 }
 
 /// Statuses in which an attempt may begin, as a mask.
-fn may_be_opened() -> i64 {
+pub fn may_be_opened() -> i64 {
     [Status::Accepted, Status::Scheduled, Status::Delivering].iter().fold(0, |mask, status| mask | 1 << status.index())
 }
 
@@ -98,6 +99,7 @@ pub async fn open_all(connection: &mut PgConnection, rows: &[OpenRow]) -> Result
         .bind(Status::Delivering.mask_of_predecessors())
         .bind(number(Status::Delivering))
         .bind(may_be_opened())
+        .bind(rows.iter().map(|row| row.progress).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     let opened = opened.iter().map(|row| row.try_get(0).map(MessageId::from_uuid)).collect::<Result<std::collections::HashSet<_>, _>>()?;

@@ -47,13 +47,13 @@ pub fn submitted(attempts: &[Attempt]) -> Option<(&str, &str)> {
 }
 
 /// What `next` means: `kind` 0 goes on, 1 waits until `due_at`, 2 closes as `status`.
-const SETTLE: &str = "UPDATE messages AS m SET attempts = coalesce(s.attempts, m.attempts), in_flight = false, \
+const SETTLE: &str = "UPDATE messages AS m SET attempts = coalesce(s.attempts, m.attempts), in_flight = false, progress = greatest(m.progress, s.progress), \
     status = CASE WHEN s.kind = 2 AND (s.mask >> m.status::int) & 1 = 1 THEN s.status ELSE m.status END, \
     due_at = CASE WHEN s.kind = 0 OR m.due_at IS NULL THEN m.due_at WHEN s.kind = 1 THEN s.due_at END, \
     owner = CASE WHEN s.kind = 0 THEN m.owner END, \
     closed_at = CASE WHEN s.kind = 2 THEN coalesce(m.closed_at, s.at) ELSE m.closed_at END \
-    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[], $4::smallint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[]) \
-    AS s (id, owner, attempts, kind, status, mask, due_at, at) WHERE m.id = s.id AND m.owner = s.owner RETURNING m.id, m.status";
+    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[], $4::smallint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::integer[]) \
+    AS s (id, owner, attempts, kind, status, mask, due_at, at, progress) WHERE m.id = s.id AND m.owner = s.owner RETURNING m.id, m.status";
 
 /// Settles all rows in one transaction and answers them.
 pub async fn all(connection: &mut PgConnection, rows: &[SettleRow]) -> Result<Vec<Settling>, Error> {
@@ -105,6 +105,7 @@ async fn owned(connection: &mut PgConnection, rows: &[&SettleRow]) -> Result<Has
         .bind(rows.iter().map(|row| target(row).map_or(0, Status::mask_of_predecessors)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| if let Next::Wait(until) = row.next { Some(until.as_millis()) } else { None }).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.at.as_millis()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| super::record::progress(&row.attempts)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     settled.iter().map(|row| Ok((MessageId::from_uuid(row.try_get("id")?), status(row.try_get("status")?)?))).collect()
@@ -155,7 +156,7 @@ pub fn merge(stored: &mut [Attempt], known: &[Attempt]) -> bool {
 }
 
 /// Makes submissions findable for receipts.
-async fn find_by_provider(connection: &mut PgConnection, rows: &[SettleRow]) -> Result<(), Error> {
+pub async fn find_by_provider(connection: &mut PgConnection, rows: &[SettleRow]) -> Result<(), Error> {
     let (hashes, ids): (Vec<i64>, Vec<uuid::Uuid>) = rows.iter().filter_map(|row| Some((row.submitted_hash?, row.id.uuid()))).unzip();
     if !hashes.is_empty() {
         sqlx::query("INSERT INTO provider_messages (hash, id) SELECT * FROM UNNEST($1::bigint[], $2::uuid[]) ON CONFLICT DO NOTHING")

@@ -1,0 +1,309 @@
+//! Consuming: a thread of its own polls, and commits how far each partition is done.
+//!
+//! Records wait in a bounded buffer per topic; at the bound the topic's partitions pause, so a backlog stays in Kafka and never
+//! in memory. When a partition is taken away (cooperative rebalancing: only those that move), what waits of it is dropped, what is
+//! under way gets a few seconds to finish, and how far it came is committed before it goes.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
+    error::KafkaError,
+    message::BorrowedMessage,
+};
+
+/// Records of one topic that wait, at most; and how few there must be before more are fetched.
+const HIGH: usize = 2_000;
+const LOW: usize = 500;
+/// How long a partition that is taken away is waited for.
+const FINISHING: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
+/// Polls between two commits when many records come.
+const COMMIT_EVERY: u32 = 500;
+
+/// Where a record stands. It is finished by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    topic: usize,
+    partition: i32,
+    offset: i64,
+    /// Which assignment of the partition: what was taken before it was taken away means nothing afterwards.
+    assignment: u64,
+}
+
+/// A record that was taken.
+#[derive(Debug)]
+pub struct Record {
+    pub token: Token,
+    pub value: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Partition {
+    assignment: u64,
+    offsets: super::super::Offsets,
+}
+
+#[derive(Default)]
+struct Inner {
+    partitions: HashMap<(usize, i32), Partition>,
+    waiting: Vec<VecDeque<Record>>,
+    paused: Vec<bool>,
+}
+
+struct Shared {
+    topics: Vec<String>,
+    inner: Mutex<Inner>,
+    finished: Condvar,
+    assignments: AtomicU64,
+    arrived: Box<dyn Fn(usize) + Send + Sync>,
+    stopping: AtomicBool,
+    /// Polls that brought an error, in a row.
+    failing: AtomicBool,
+}
+
+impl Shared {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topic(&self, name: &str) -> Option<usize> {
+        self.topics.iter().position(|topic| topic == name)
+    }
+
+    fn revoked(&self, consumer: &BaseConsumer<Context>, list: &TopicPartitionList) {
+        let gone: Vec<(usize, i32)> =
+            list.elements().iter().filter_map(|element| Some((self.topic(element.topic())?, element.partition()))).collect();
+        let mut inner = self.inner();
+        for waiting in 0..inner.waiting.len() {
+            let Inner { waiting: queues, partitions, .. } = &mut *inner;
+            queues[waiting].retain(|record| {
+                let leaves = gone.contains(&(record.token.topic, record.token.partition));
+                if leaves && let Some(partition) = partitions.get_mut(&(record.token.topic, record.token.partition)) {
+                    // Not ours to finish: whoever gets the partition takes it again.
+                    partition.offsets.forget(record.token.offset);
+                }
+                !leaves
+            });
+        }
+        let busy =
+            |inner: &mut Inner| gone.iter().any(|key| inner.partitions.get(key).is_some_and(|partition| partition.offsets.under_way() > 0));
+        let (mut inner, _) = self.finished.wait_timeout_while(inner, FINISHING, busy).unwrap_or_else(PoisonError::into_inner);
+        let mut done = TopicPartitionList::new();
+        for (topic, partition) in gone {
+            let Some(state) = inner.partitions.remove(&(topic, partition)) else { continue };
+            if let Some(offset) = state.offsets.to_commit() {
+                drop(done.add_partition_offset(&self.topics[topic], partition, Offset::Offset(offset)));
+            }
+        }
+        drop(inner);
+        if done.count() > 0
+            && let Err(error) = consumer.commit(&done, CommitMode::Sync)
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "how far a partition came could not be committed: some records come again"
+            );
+        }
+    }
+
+    fn commit(&self, consumer: &BaseConsumer<Context>, mode: CommitMode) {
+        let mut done = TopicPartitionList::new();
+        let mut inner = self.inner();
+        for ((topic, partition), state) in &mut inner.partitions {
+            if let Some(offset) = state.offsets.to_commit() {
+                drop(done.add_partition_offset(&self.topics[*topic], *partition, Offset::Offset(offset)));
+                state.offsets.was_committed(offset);
+            }
+        }
+        drop(inner);
+        if done.count() > 0 && consumer.commit(&done, mode).is_err() {
+            // The next commit of the partition carries this one with it; a partition without one is repeated, not lost.
+            tracing::debug!("offsets could not be committed");
+        }
+    }
+
+    fn take_in(&self, message: &BorrowedMessage<'_>) {
+        let Some(topic) = self.topic(message.topic()) else { return };
+        let mut inner = self.inner();
+        let Inner { partitions, waiting, .. } = &mut *inner;
+        let fresh = || Partition { assignment: self.assignments.fetch_add(1, Ordering::Relaxed), ..Partition::default() };
+        let state = partitions.entry((topic, message.partition())).or_insert_with(fresh);
+        state.offsets.took(message.offset());
+        let token = Token { topic, partition: message.partition(), offset: message.offset(), assignment: state.assignment };
+        waiting[topic].push_back(Record { token, value: message.payload().unwrap_or_default().to_vec() });
+        drop(inner);
+        (self.arrived)(topic);
+    }
+
+    /// Pauses topics of which too much waits, and resumes those that are worked off.
+    fn balance(&self, consumer: &BaseConsumer<Context>) {
+        let changes: Vec<(usize, bool)> = {
+            let mut inner = self.inner();
+            let Inner { waiting, paused, .. } = &mut *inner;
+            let mut changes = Vec::new();
+            for (topic, waiting) in waiting.iter().enumerate() {
+                let wanted = if paused[topic] { waiting.len() > LOW } else { waiting.len() >= HIGH };
+                // Paused ones are paused again: a partition that came meanwhile is not.
+                if wanted || paused[topic] {
+                    changes.push((topic, wanted));
+                }
+                paused[topic] = wanted;
+            }
+            changes
+        };
+        let Some(assigned) = (!changes.is_empty()).then(|| consumer.assignment().ok()).flatten() else { return };
+        for (topic, pause) in changes {
+            let mut list = TopicPartitionList::new();
+            assigned
+                .elements_for_topic(&self.topics[topic])
+                .iter()
+                .for_each(|element| drop(list.add_partition(element.topic(), element.partition())));
+            drop(if pause { consumer.pause(&list) } else { consumer.resume(&list) });
+        }
+    }
+}
+
+struct Context(Arc<Shared>);
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = &error as &dyn std::error::Error, reason, "kafka");
+        self.0.failing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            self.0.revoked(consumer, list);
+        }
+    }
+}
+
+/// A member of a consumer group.
+pub struct Consumer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Consumer {
+    /// Starts consuming `topics`; `arrived` is called with a topic's index when a record waits.
+    pub fn start(
+        brokers: &str,
+        group: &str,
+        topics: Vec<String>,
+        arrived: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Result<Self, KafkaError> {
+        let inner =
+            Inner { waiting: topics.iter().map(|_| VecDeque::new()).collect(), paused: vec![false; topics.len()], ..Inner::default() };
+        let shared = Arc::new(Shared {
+            topics,
+            inner: Mutex::new(inner),
+            finished: Condvar::new(),
+            assignments: AtomicU64::new(1),
+            arrived: Box::new(arrived),
+            stopping: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+        });
+        let mut config = super::client(brokers);
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "1500")
+            .set("max.poll.interval.ms", "60000")
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.max.messages.kbytes", "8192")
+            .set("topic.metadata.refresh.interval.ms", "10000");
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context(Arc::clone(&shared)))?;
+        let names: Vec<&str> = shared.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names)?;
+        let thread = std::thread::Builder::new().name("kafka".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || poll(&consumer, &shared)
+        });
+        let thread = thread.map_err(|_| KafkaError::Canceled)?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Takes up to `most` records of a topic.
+    pub fn take(&self, topic: usize, most: usize) -> Vec<Record> {
+        let mut inner = self.shared.inner();
+        let count = most.min(inner.waiting[topic].len());
+        inner.waiting[topic].drain(..count).collect()
+    }
+
+    pub fn waiting(&self, topic: usize) -> usize {
+        self.shared.inner().waiting[topic].len()
+    }
+
+    /// A record is closed durably, or waits somewhere else.
+    pub fn finish(&self, token: Token) {
+        let mut inner = self.shared.inner();
+        if let Some(partition) = inner.partitions.get_mut(&(token.topic, token.partition))
+            && partition.assignment == token.assignment
+        {
+            partition.offsets.finished(token.offset);
+        }
+        drop(inner);
+        self.shared.finished.notify_all();
+    }
+
+    /// Records that were taken and are not finished.
+    pub fn under_way(&self) -> usize {
+        self.shared.inner().partitions.values().map(|partition| partition.offsets.under_way()).sum()
+    }
+
+    /// Whether the brokers could not be reached since it was last asked.
+    pub fn had_errors(&self) -> bool {
+        self.shared.failing.swap(false, Ordering::Relaxed)
+    }
+
+    /// Commits how far everything came and leaves the group.
+    pub async fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of that thread was reported by its hook; there is nothing left to wait for.
+            drop(tokio::task::spawn_blocking(move || thread.join()).await);
+        }
+    }
+}
+
+fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
+    let mut polls: u32 = 0;
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let quiet = match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                shared.take_in(&message);
+                false
+            }
+            Some(Err(_)) => {
+                shared.failing.store(true, Ordering::Relaxed);
+                true
+            }
+            None => true,
+        };
+        polls = polls.wrapping_add(1);
+        if quiet || polls % COMMIT_EVERY == 0 {
+            shared.commit(consumer, CommitMode::Async);
+        }
+        if quiet || polls % 64 == 0 {
+            shared.balance(consumer);
+        }
+    }
+    shared.commit(consumer, CommitMode::Sync);
+}

@@ -1,0 +1,76 @@
+//! Publishing.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer as _},
+    util::Timeout,
+};
+
+/// What is not acknowledged by then is made durable elsewhere: below the time that a send may take.
+const MESSAGE_TIMEOUT_MS: &str = "1000";
+/// Records that go together in one request.
+const LINGER_MS: &str = "2";
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// It may have been published all the same: whoever publishes it elsewhere uses the same id.
+#[derive(Debug, thiserror::Error)]
+#[error("the record was not acknowledged")]
+pub struct NotPublished(#[source] pub rdkafka::error::KafkaError);
+
+/// One record to publish.
+pub struct Publish<'a> {
+    pub topic: &'a str,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    pub traceparent: Option<&'a str>,
+    /// For dead letters: why.
+    pub reason: Option<&'a str>,
+}
+
+pub struct Producer(FutureProducer);
+
+impl Producer {
+    pub fn new(brokers: &str) -> Result<Self, rdkafka::error::KafkaError> {
+        let mut config = super::client(brokers);
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("request.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("linger.ms", LINGER_MS)
+            .set("compression.type", "none")
+            .set("queue.buffering.max.messages", "100000");
+        Ok(Self(config.create()?))
+    }
+
+    /// Publishes all and waits for every acknowledgement, in order.
+    pub async fn publish(&self, records: &[Publish<'_>]) -> Vec<Result<(), NotPublished>> {
+        let sent = records.iter().map(|record| {
+            let mut headers = OwnedHeaders::new().insert(Header { key: "version", value: record.value.first().map(std::slice::from_ref) });
+            if let Some(traceparent) = record.traceparent {
+                headers = headers.insert(Header { key: "traceparent", value: Some(traceparent) });
+            }
+            if let Some(reason) = record.reason {
+                headers = headers.insert(Header { key: "reason", value: Some(reason) });
+            }
+            let record = FutureRecord::to(record.topic).key(record.key).payload(record.value).headers(headers);
+            self.0.send_result(record).map_err(|(error, _)| NotPublished(error))
+        });
+        let sent: Vec<_> = sent.collect();
+        join_all(sent.into_iter().map(async |sent| match sent?.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err((error, _))) => Err(NotPublished(error)),
+            Err(_) => Err(NotPublished(rdkafka::error::KafkaError::Canceled)),
+        }))
+        .await
+    }
+
+    /// Waits until what was sent is out; blocks.
+    pub fn flush(&self) {
+        // What is left is found unacknowledged by its caller.
+        drop(self.0.flush(Timeout::After(FLUSH)));
+    }
+}

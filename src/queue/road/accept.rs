@@ -1,0 +1,109 @@
+//! Accepting: the idempotency key, then Kafka, else the store.
+
+use tidings_core::message::Status;
+
+use super::{Fact, Road};
+use crate::{
+    shared::{Reservation, Reserved, Shared},
+    store::{Accepting, Error, IDEMPOTENCY_LASTS, Messages, NewMessage},
+};
+
+impl Road {
+    pub(super) async fn accept_all(&self, mut messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
+        // A worker takes it from the queue: nobody here is handed it.
+        messages.iter_mut().for_each(|new| new.lease = None);
+        let keyed: Vec<usize> = (0..messages.len()).filter(|index| messages[*index].idempotency.is_some()).collect();
+        let mut answers = vec![Accepting::New; messages.len()];
+        if !keyed.is_empty() {
+            match self.reserve(&messages, &keyed).await? {
+                Some(reserved) => self.apply(&mut messages, &keyed, &reserved, &mut answers).await?,
+                // Redis is away: the store knows every key, once the recorder has written what came before.
+                None if self.keys.store_knows_all() => return self.into_store(messages).await,
+                None => return Err(Error::Unavailable(anyhow::anyhow!("nobody knows yet which keys were used"))),
+            }
+        }
+        let to_write: Vec<&NewMessage> =
+            messages.iter().zip(&answers).filter(|(_, answer)| !matches!(answer, Accepting::Mismatch)).map(|(new, _)| new).collect();
+        self.make_durable(&to_write).await?;
+        Ok(answers)
+    }
+
+    /// Reserves the keys; nothing if Redis is away.
+    async fn reserve(&self, messages: &[NewMessage], keyed: &[usize]) -> Result<Option<Vec<Reserved>>, Error> {
+        let reservations: Vec<Reservation> = keyed
+            .iter()
+            .filter_map(|index| {
+                let new = &messages[*index];
+                new.idempotency.map(|idempotency| Reservation { key: idempotency.key, body: idempotency.body, id: new.message.id })
+            })
+            .collect();
+        match self.parts.shared.reserve(&reservations, IDEMPOTENCY_LASTS).await {
+            Ok(reserved) => Ok(Some(reserved)),
+            Err(_) => {
+                self.keys.went_away(self.parts.clock.now());
+                Ok(None)
+            }
+        }
+    }
+
+    /// What was reserved before is published again under the first id: whoever reserved it may have died before it published.
+    async fn apply(
+        &self,
+        messages: &mut [NewMessage],
+        keyed: &[usize],
+        reserved: &[Reserved],
+        answers: &mut [Accepting],
+    ) -> Result<(), Error> {
+        let now = self.parts.clock.now();
+        for (index, reserved) in keyed.iter().zip(reserved) {
+            let new = &mut messages[*index];
+            let Some(idempotency) = new.idempotency else { continue };
+            let first = match reserved {
+                Reserved::Known(id, body) => Some((*id, *body)),
+                // A miss counts only if Redis cannot have forgotten.
+                Reserved::New if self.keys.complete() => None,
+                Reserved::New => {
+                    let known = self.ask_store(self.parts.store.repeat_of(idempotency.key, now)).await?;
+                    known.map(|first| (first.id, first.body))
+                }
+            };
+            let Some((id, body)) = first else { continue };
+            if body != idempotency.body {
+                answers[*index] = Accepting::Mismatch;
+            } else if id != new.message.id {
+                new.message.id = id;
+                answers[*index] = Accepting::Repeated(id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_durable(&self, messages: &[&NewMessage]) -> Result<(), Error> {
+        let now = self.parts.clock.now();
+        // What must wait is parked in the store at once, if there is one.
+        let waits = |new: &NewMessage| new.message.first_status() != Status::Accepted || new.message.first_due() > now;
+        let (later, at_once): (Vec<&NewMessage>, Vec<&NewMessage>) = messages.iter().copied().partition(|new| waits(new));
+        let parked = if later.is_empty() { true } else { self.into_store(later.iter().map(|new| (*new).clone()).collect()).await.is_ok() };
+        let mut rest = Vec::new();
+        for lane in tidings_core::message::Lane::ALL {
+            let mut of_lane: Vec<&NewMessage> = at_once.iter().copied().filter(|new| new.message.lane() == *lane).collect();
+            if !parked {
+                of_lane.extend(later.iter().copied().filter(|new| new.message.lane() == *lane));
+            }
+            if of_lane.is_empty() {
+                continue;
+            }
+            let traceparent = of_lane[0].message.traceparent.clone();
+            let facts: Vec<_> =
+                of_lane.iter().map(|new| (self.parts.store.record_key(&new.message).to_vec(), Fact::Accepted((*new).clone()))).collect();
+            let published = self.publish(&self.parts.topics.messages(*lane), &facts, traceparent.as_deref()).await;
+            rest.extend(of_lane.iter().zip(published).filter(|(_, published)| !published).map(|(new, _)| (*new).clone()));
+        }
+        // It may have been published all the same: the same ids go to the store.
+        if rest.is_empty() { Ok(()) } else { self.into_store(rest).await.map(drop) }
+    }
+
+    async fn into_store(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
+        self.ask_store(self.parts.store.accept(messages)).await
+    }
+}

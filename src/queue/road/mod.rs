@@ -1,0 +1,339 @@
+//! The road for volume: messages on PostgreSQL, Redis and Kafka, any one of which may be away.
+//!
+//! To its callers it is a store like any other. Accepting reserves the idempotency key in Redis and publishes; taking reads what
+//! Kafka brought and what is due in the store; the right to submit is a claim in Redis, or the row while Redis is away; the end
+//! of a message is first written to its claim, then published as a fact (or written to the store, if Kafka is away), and only
+//! then is its record finished. A crash between any two of these repeats a step that may be repeated.
+
+mod accept;
+mod keys;
+mod settle;
+mod take;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidings_core::{
+    attempt::Attempt,
+    id::{AppId, MessageId},
+    message::{Lane, Message},
+    time::Timestamp,
+};
+
+use super::{
+    Envelopes, Fact, Settled,
+    breaker::Breaker,
+    kafka::{Consumer, KafkaError, Producer, Publish, Token, Topics},
+};
+use crate::{
+    clock::Clock,
+    delivery::Intake,
+    shared::{Redis, Shared},
+    store::{
+        Accepting, Cancelling, Error, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Opening, Page, ReceiptFact,
+        ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting, postgres::PostgresStore,
+    },
+};
+
+/// How long a GET waits for the recorder, for a message that is younger than [`YOUNG`].
+const WAIT_FOR_RECORDER: Duration = Duration::from_secs(2);
+const YOUNG: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A claim outlives its message by this much, so that nobody who comes late finds none.
+const CLAIM_OUTLIVES: Duration = Duration::from_hours(1);
+
+/// What the road is made of.
+pub struct Parts {
+    pub store: Arc<PostgresStore>,
+    pub shared: Arc<Redis>,
+    pub producer: Producer,
+    pub topics: Topics,
+    pub envelopes: Envelopes,
+    pub clock: Clock,
+    pub brokers: String,
+    pub group: String,
+    /// The recorder's consumer group.
+    pub recorder: String,
+}
+
+/// Who says that this process may submit a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Authority {
+    Claim,
+    Row,
+}
+
+/// A message in this process's hands.
+struct Held {
+    new: NewMessage,
+    authority: Authority,
+    /// Records that are finished once the message is.
+    tokens: Vec<Token>,
+}
+
+/// A message that Kafka brought.
+struct Arrived {
+    new: NewMessage,
+    token: Token,
+}
+
+#[derive(Default)]
+struct Hands {
+    held: HashMap<MessageId, Held>,
+    /// Looked at again later: another's lease runs, or a service that must be asked is away.
+    put_off: Vec<(Timestamp, Arrived)>,
+}
+
+/// [`Messages`] on all three services.
+pub struct Road {
+    parts: Parts,
+    kafka: Breaker,
+    store_answers: Breaker,
+    hands: Mutex<Hands>,
+    consumer: OnceLock<Consumer>,
+    wake: OnceLock<Intake>,
+    keys: keys::Keys,
+}
+
+impl Road {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            kafka: Breaker::default(),
+            store_answers: Breaker::default(),
+            hands: Mutex::default(),
+            consumer: OnceLock::new(),
+            wake: OnceLock::new(),
+            keys: keys::Keys::default(),
+        })
+    }
+
+    /// Watches Redis: what it may have forgotten is told to it again.
+    pub async fn watch_keys(self: Arc<Self>) {
+        keys::watch(&self).await;
+    }
+
+    /// Begins consuming for a worker.
+    pub fn consume(self: &Arc<Self>, intake: Intake) -> Result<(), KafkaError> {
+        let names = Lane::ALL.iter().map(|lane| self.parts.topics.messages(*lane)).collect();
+        let woken = intake.clone();
+        let arrived = move |topic: usize| {
+            if let Some(lane) = Lane::from_index(topic) {
+                woken.wake(lane);
+            }
+        };
+        let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, arrived)?;
+        drop((self.wake.set(intake), self.consumer.set(consumer)));
+        Ok(())
+    }
+
+    /// Commits how far everything came and leaves the group.
+    pub async fn stop(&self) {
+        if let Some(consumer) = self.consumer.get() {
+            consumer.stop().await;
+        }
+        self.parts.producer.flush();
+    }
+
+    /// Since when a service has been away, by the name that readiness shows.
+    pub fn away(&self) -> Vec<&'static str> {
+        let mut away = Vec::new();
+        if self.kafka.away_since().is_some() {
+            away.push("kafka");
+        }
+        if self.store_answers.away_since().is_some() {
+            away.push("postgres");
+        }
+        if !self.parts.shared.is_connected() {
+            away.push("redis");
+        }
+        away
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, tokens: &[Token]) {
+        if let Some(consumer) = self.consumer.get() {
+            tokens.iter().for_each(|token| consumer.finish(*token));
+        }
+    }
+
+    /// Asks the store unless it is known to be away.
+    async fn ask_store<A>(&self, call: impl Future<Output = Result<A, Error>> + Send) -> Result<A, Error> {
+        if !self.store_answers.allows(self.parts.clock.moment()) {
+            return Err(Error::Unavailable(anyhow::anyhow!("postgres is away")));
+        }
+        let answer = call.await;
+        match &answer {
+            Err(error) if error.is_unavailable() => self.store_answers.failed(self.parts.clock.moment()),
+            _ => self.store_answers.answered(),
+        }
+        answer
+    }
+
+    /// Publishes facts under their messages' keys. In order, whether each was acknowledged.
+    async fn publish(&self, topic: &str, facts: &[(Vec<u8>, Fact)], traceparent: Option<&str>) -> Vec<bool> {
+        if !self.kafka.allows(self.parts.clock.moment()) {
+            return vec![false; facts.len()];
+        }
+        let mut values = Vec::with_capacity(facts.len());
+        for (_, fact) in facts {
+            // Every fact is made of text and numbers: it can be written as JSON.
+            values.push(self.parts.envelopes.write(fact).unwrap_or_default());
+        }
+        let records = facts.iter().zip(&values).map(|((key, _), value)| Publish { topic, key, value, traceparent, reason: None });
+        let published = self.parts.producer.publish(&records.collect::<Vec<_>>()).await;
+        match published.iter().find_map(|result| result.as_ref().err()) {
+            Some(error) => {
+                tracing::warn!(error = error as &dyn std::error::Error, "kafka did not acknowledge");
+                self.kafka.failed(self.parts.clock.moment());
+            }
+            None => self.kafka.answered(),
+        }
+        published.iter().map(Result::is_ok).collect()
+    }
+
+    /// Makes a fact durable: in the outcomes topic, or in the store.
+    async fn tell(&self, settled: Settled) -> Result<(), Error> {
+        let key = settled.new.message.id.uuid().as_bytes().to_vec();
+        let facts = [(key, Fact::Settled(settled))];
+        if self.publish(&self.parts.topics.outcomes(), &facts, None).await[0] {
+            return Ok(());
+        }
+        let [(_, Fact::Settled(settled))] = facts else { return Ok(()) };
+        let new = settled.new.clone();
+        self.ask_store(self.parts.store.record(&[(new, Some(settled))])).await
+    }
+
+    fn keep(&self, message: &Message) -> Duration {
+        message.expires_at.since(self.parts.clock.now()) + CLAIM_OUTLIVES
+    }
+}
+
+#[async_trait]
+impl Messages for Road {
+    async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
+        self.accept_all(messages).await
+    }
+
+    /// Accepting asks Redis and, where that is not enough, the store.
+    async fn repeat_of(&self, _key: [u8; 16], _now: Timestamp) -> Result<Option<Repeat>, Error> {
+        Ok(None)
+    }
+
+    async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error> {
+        self.ask_store(self.parts.store.keep_answer(idempotency, answer, now)).await
+    }
+
+    async fn kept_answer(&self, key: [u8; 16], now: Timestamp) -> Result<Option<([u8; 16], Vec<u8>)>, Error> {
+        self.ask_store(self.parts.store.kept_answer(key, now)).await
+    }
+
+    async fn lease(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
+        self.take(lane, lease, now, most).await
+    }
+
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
+        let put_off = self.hands().put_off.iter().filter(|(_, arrived)| arrived.new.message.lane() == lane).map(|(at, _)| *at).min();
+        let waits = self.consumer.get().is_some_and(|consumer| consumer.waiting(lane.index()) > 0);
+        let ours = if waits { Some(self.parts.clock.now()) } else { put_off };
+        let stored = self.ask_store(self.parts.store.next_due(lane)).await.unwrap_or(None);
+        Ok([ours, stored].into_iter().flatten().min())
+    }
+
+    async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error> {
+        // What Kafka brought is not finished, so whoever gets the partition gets it.
+        let rows: Vec<MessageId> = {
+            let mut hands = self.hands();
+            ids.into_iter().filter(|id| hands.held.remove(id).is_none_or(|held| held.tokens.is_empty())).collect()
+        };
+        if rows.is_empty() { Ok(()) } else { self.ask_store(self.parts.store.hand_back(rows, owner, now)).await }
+    }
+
+    async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
+        self.open_attempt(id, lease, attempts).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {
+        self.settle_message(settlement).await
+    }
+
+    async fn receipt(&self, receipt: ReceiptFact) -> Result<ReceiptMatch, Error> {
+        match self.ask_store(self.parts.store.receipt(receipt.clone())).await {
+            Err(error) if error.is_unavailable() => {
+                let key = receipt.provider.as_bytes().to_vec();
+                let published = self.publish(&self.parts.topics.outcomes(), &[(key, Fact::Receipt(receipt))], None).await;
+                if published[0] { Ok(ReceiptMatch::Early) } else { Err(error) }
+            }
+            answer => answer,
+        }
+    }
+
+    async fn cancel(&self, app: Option<AppId>, id: MessageId, now: Timestamp) -> Result<Cancelling, Error> {
+        let Some(record) = self.get(id).await? else { return Ok(Cancelling::NotFound) };
+        if app.is_some_and(|app| app != record.message.app) {
+            return Ok(Cancelling::NotFound);
+        }
+        // Whoever has the claim decides; without Redis the row does.
+        if let Ok(false) = self.parts.shared.cancel(id, self.keep(&record.message)).await {
+            return Ok(Cancelling::TooLate(record.status));
+        }
+        self.ask_store(self.parts.store.cancel(app, id, now)).await
+    }
+
+    async fn cancel_by_reference(&self, app: AppId, reference: &str, now: Timestamp) -> Result<(u64, u64), Error> {
+        let filter = Filter { app: Some(app), reference: Some(reference.to_owned()), ..Filter::default() };
+        let (mut cancelled, mut too_late, mut before) = (0, 0, None);
+        loop {
+            let page = self.ask_store(self.parts.store.list(&filter, before, 200)).await?;
+            for row in &page.rows {
+                match self.cancel(Some(app), row.message.id, now).await? {
+                    Cancelling::Cancelled => cancelled += 1,
+                    Cancelling::TooLate(_) => too_late += 1,
+                    Cancelling::NotFound => {}
+                }
+            }
+            before = page.next;
+            if before.is_none() {
+                return Ok((cancelled, too_late));
+            }
+        }
+    }
+
+    async fn release(&self, app: Option<AppId>, id: MessageId, now: Timestamp) -> Result<Releasing, Error> {
+        self.ask_store(self.parts.store.release(app, id, now)).await
+    }
+
+    async fn get(&self, id: MessageId) -> Result<Option<Record>, Error> {
+        let until = self.parts.clock.moment() + WAIT_FOR_RECORDER;
+        loop {
+            let found = self.ask_store(self.parts.store.get(id)).await?;
+            let young = self.parts.clock.now().since(id.made_at()) < YOUNG;
+            if found.is_some() || !young || self.parts.clock.moment() >= until {
+                return Ok(found);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
+        self.ask_store(self.parts.store.list(filter, before, limit)).await
+    }
+
+    async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
+        self.ask_store(self.parts.store.waiting(now)).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        if self.kafka.away_since().is_none() {
+            return Ok(());
+        }
+        self.ask_store(self.parts.store.ping()).await
+    }
+}

@@ -1,0 +1,235 @@
+//! Taking: what Kafka brought and what is due in the store, each looked up among the claims first.
+
+use std::time::Duration;
+
+use tidings_core::{
+    id::MessageId,
+    message::{Lane, Status},
+    time::Timestamp,
+};
+
+use super::{Arrived, Authority, Held, Road, Token};
+use crate::{
+    queue::{Fact, Settled, envelope::Progress, kafka::Publish},
+    shared::{Claim, ClaimState, Shared},
+    store::{Error, Lease, Messages, NewMessage, Next, Taken},
+};
+
+/// After another's lease, or when something that must be asked was away.
+const LATER: Duration = Duration::from_secs(1);
+
+/// What a claim says about a message that was taken.
+enum Verdict {
+    Go(Vec<tidings_core::attempt::Attempt>),
+    /// Somebody else's: look again then.
+    Later(Duration),
+    /// It was decided; everybody must know.
+    Decided(Progress),
+    Over,
+}
+
+fn verdict(claim: Option<Claim>, owner: i64) -> Verdict {
+    let Some(claim) = claim else { return Verdict::Go(Vec::new()) };
+    let progress = || serde_json::from_slice::<Progress>(&claim.body).ok();
+    match claim.state {
+        ClaimState::Cancelled => Verdict::Over,
+        ClaimState::Done => progress().map_or(Verdict::Over, Verdict::Decided),
+        ClaimState::Open | ClaimState::Between if claim.owner != owner && !claim.lease_left.is_zero() => Verdict::Later(claim.lease_left),
+        ClaimState::Open | ClaimState::Between => Verdict::Go(progress().map_or_else(Vec::new, |progress| progress.attempts)),
+    }
+}
+
+impl Road {
+    pub(super) async fn take(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
+        let arrived = self.arrived(lane, now, most).await;
+        let mut taken = self.from_kafka(arrived, lease, now).await;
+        if taken.len() < most {
+            match self.ask_store(self.parts.store.lease(lane, lease, now, most - taken.len())).await {
+                Ok(rows) => taken.extend(self.from_rows(rows, lease).await),
+                // Kafka alone is enough to go on with.
+                Err(error) if error.is_unavailable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Records of a lane, those that were put off and are due first.
+    async fn arrived(&self, lane: Lane, now: Timestamp, most: usize) -> Vec<Arrived> {
+        let mut arrived = Vec::new();
+        {
+            let mut hands = self.hands();
+            let mut index = 0;
+            while index < hands.put_off.len() && arrived.len() < most {
+                let (at, waiting) = &hands.put_off[index];
+                if *at <= now && waiting.new.message.lane() == lane {
+                    arrived.push(hands.put_off.swap_remove(index).1);
+                } else {
+                    index += 1;
+                }
+            }
+        }
+        let Some(consumer) = self.consumer.get() else { return arrived };
+        for record in consumer.take(lane.index(), most - arrived.len()) {
+            match self.parts.envelopes.read(&record.value) {
+                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token }),
+                Ok(_) => self.bury(lane, &record.value, "a fact that does not belong into this topic", record.token).await,
+                Err(error) => self.bury(lane, &record.value, &error.to_string(), record.token).await,
+            }
+        }
+        let mut hands = self.hands();
+        // A record that came twice, or a message whose row we hold: it is finished with what is under way.
+        arrived.retain(|arrived| match hands.held.get_mut(&arrived.new.message.id) {
+            Some(held) => {
+                held.tokens.push(arrived.token);
+                false
+            }
+            None => true,
+        });
+        arrived
+    }
+
+    /// Puts a record that nobody understands among the dead letters; it stays in its partition if even that fails.
+    async fn bury(&self, lane: Lane, value: &[u8], reason: &str, token: Token) {
+        let key = self.parts.topics.messages(lane);
+        let topic = self.parts.topics.dead();
+        let letter = Publish { topic: &topic, key: key.as_bytes(), value, traceparent: None, reason: Some(reason) };
+        tracing::error!(lane = lane.as_str(), reason, "a record goes to the dead letters");
+        if self.parts.producer.publish(&[letter]).await.iter().all(Result::is_ok) {
+            self.finish(&[token]);
+        }
+    }
+
+    fn put_off(&self, arrived: Arrived, until: Timestamp) {
+        self.hands().put_off.push((until, arrived));
+    }
+
+    async fn from_kafka(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
+        if arrived.is_empty() {
+            return Vec::new();
+        }
+        let ids: Vec<MessageId> = arrived.iter().map(|arrived| arrived.new.message.id).collect();
+        let Ok(claims) = self.parts.shared.claims(&ids).await else {
+            self.keys.went_away(now);
+            return self.by_row(arrived, lease, now).await;
+        };
+        let mut taken = Vec::new();
+        for (arrived, claim) in arrived.into_iter().zip(claims) {
+            match verdict(claim, lease.owner) {
+                Verdict::Go(attempts) if attempts.is_empty() && arrived.new.message.first_due() > now => self.park(arrived, now).await,
+                Verdict::Go(attempts) => {
+                    let message = arrived.new.message.clone();
+                    let status = if attempts.is_empty() { message.first_status() } else { Status::Delivering };
+                    self.hold(arrived.new, Authority::Claim, vec![arrived.token]);
+                    taken.push(Taken { message, status, attempts, lease });
+                }
+                Verdict::Later(left) => self.put_off(arrived, now + left + LATER),
+                Verdict::Decided(progress) => self.decided(arrived, progress, now).await,
+                Verdict::Over => self.finish(&[arrived.token]),
+            }
+        }
+        taken
+    }
+
+    /// Somebody decided and may have died before everybody knew: say it again.
+    async fn decided(&self, arrived: Arrived, progress: Progress, now: Timestamp) {
+        let next = progress.next();
+        let settled = Settled { new: arrived.new.clone(), attempts: progress.attempts, next, at: now };
+        match self.tell(settled).await {
+            Ok(()) => self.finish(&[arrived.token]),
+            Err(_) => self.put_off(arrived, now + LATER),
+        }
+    }
+
+    /// A message that has to wait and could not be parked when it was accepted.
+    async fn park(&self, arrived: Arrived, now: Timestamp) {
+        let next = Next::Wait(arrived.new.message.first_due());
+        let stored = if arrived.new.message.hold {
+            self.ask_store(self.parts.store.accept(vec![arrived.new.clone()])).await.map(drop)
+        } else {
+            self.tell(Settled { new: arrived.new.clone(), attempts: Vec::new(), next, at: now }).await
+        };
+        match stored {
+            Ok(()) => self.finish(&[arrived.token]),
+            Err(_) => self.put_off(arrived, now + LATER),
+        }
+    }
+
+    /// Redis is away: the row says who may. Once it is there and leased, the record is finished.
+    async fn by_row(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
+        let messages: Vec<NewMessage> = arrived.iter().map(|arrived| arrived.new.clone()).collect();
+        match self.ask_store(self.parts.store.adopt(&messages, lease)).await {
+            Ok(taken) => {
+                for taken in &taken {
+                    if let Some(new) = messages.iter().find(|new| new.message.id == taken.message.id) {
+                        self.hold(new.clone(), Authority::Row, Vec::new());
+                    }
+                }
+                // The others have a row that is closed, or another's.
+                self.finish(&arrived.iter().map(|arrived| arrived.token).collect::<Vec<_>>());
+                taken
+            }
+            Err(_) => {
+                arrived.into_iter().for_each(|arrived| self.put_off(arrived, now + LATER));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Rows that are due: their claims may know more than they do.
+    async fn from_rows(&self, rows: Vec<Taken>, lease: Lease) -> Vec<Taken> {
+        if rows.is_empty() {
+            return rows;
+        }
+        let ids: Vec<MessageId> = rows.iter().map(|taken| taken.message.id).collect();
+        let claims = self.parts.shared.claims(&ids).await;
+        let authority = if claims.is_ok() { Authority::Claim } else { Authority::Row };
+        let claims = claims.unwrap_or_else(|_| ids.iter().map(|_| None).collect());
+        let mut taken = Vec::with_capacity(rows.len());
+        for (mut row, claim) in rows.into_iter().zip(claims) {
+            let new = NewMessage { message: row.message.clone(), idempotency: None, lease: None };
+            match verdict(claim, lease.owner) {
+                Verdict::Go(attempts) => further(&mut row.attempts, attempts),
+                // What waited is due again: it goes on where it stopped.
+                Verdict::Decided(progress) if matches!(progress.next(), Next::Wait(_)) => further(&mut row.attempts, progress.attempts),
+                Verdict::Decided(progress) => {
+                    let next = progress.next();
+                    let settled = Settled { new, attempts: progress.attempts, next, at: self.parts.clock.now() };
+                    // Failing, the row's lease runs out and it is looked at again.
+                    drop(self.tell(settled).await);
+                    continue;
+                }
+                // Its lease on the row runs out by itself.
+                Verdict::Later(_) | Verdict::Over => continue,
+            }
+            if self.hold(new, authority, Vec::new()) {
+                taken.push(row);
+            }
+        }
+        taken
+    }
+
+    /// Takes a message into this process's hands. False if it is there already.
+    fn hold(&self, new: NewMessage, authority: Authority, tokens: Vec<Token>) -> bool {
+        let mut hands = self.hands();
+        match hands.held.entry(new.message.id) {
+            std::collections::hash_map::Entry::Occupied(mut held) => {
+                held.get_mut().tokens.extend(tokens);
+                false
+            }
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(Held { new, authority, tokens });
+                true
+            }
+        }
+    }
+}
+
+/// Whoever knows more attempts knows more.
+fn further(row: &mut Vec<tidings_core::attempt::Attempt>, claim: Vec<tidings_core::attempt::Attempt>) {
+    let progress =
+        |attempts: &[tidings_core::attempt::Attempt]| attempts.len() + attempts.iter().filter(|attempt| !attempt.is_open()).count();
+    if progress(&claim) > progress(row) {
+        *row = claim;
+    }
+}

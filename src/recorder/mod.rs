@@ -1,0 +1,128 @@
+//! The recorder: writes what happened into the store, in batches.
+//!
+//! On the Kafka rung it alone writes the rows of messages that go by Kafka, from the same topics in a consumer group of its own.
+//! So the store's speed never bounds accepting, and the store away is no special path, only lag: records stay in Kafka
+//! until they are written, and are committed only then.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tidings_core::{id::MessageId, message::Lane};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    queue::{
+        Envelopes, Fact, Settled,
+        kafka::{Consumer, Record, Topics},
+    },
+    store::{Error, Messages, NewMessage, ReceiptFact, postgres::PostgresStore},
+};
+
+/// Facts in one transaction, at most.
+const BATCH: usize = 500;
+/// After the store failed.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Consumes and writes until it is stopped.
+pub struct Recorder {
+    consumer: Consumer,
+    arrived: Arc<Notify>,
+    topics: usize,
+    envelopes: Envelopes,
+    store: Arc<PostgresStore>,
+}
+
+impl Recorder {
+    pub fn start(
+        brokers: &str,
+        group: &str,
+        topics: &Topics,
+        envelopes: Envelopes,
+        store: Arc<PostgresStore>,
+    ) -> Result<Self, crate::queue::kafka::KafkaError> {
+        let names: Vec<String> = Lane::ALL.iter().map(|lane| topics.messages(*lane)).chain([topics.outcomes()]).collect();
+        let arrived = Arc::new(Notify::new());
+        let woken = Arc::clone(&arrived);
+        let count = names.len();
+        let consumer = Consumer::start(brokers, group, names, move |_| woken.notify_one())?;
+        Ok(Self { consumer, arrived, topics: count, envelopes, store })
+    }
+
+    /// Runs until `stop`; what was not written by then comes again.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            let records: Vec<Record> = (0..self.topics).flat_map(|topic| self.consumer.take(topic, BATCH)).collect();
+            if records.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = self.arrived.notified() => continue,
+                }
+            }
+            if !self.write(&records, &stop).await {
+                break;
+            }
+            records.iter().for_each(|record| self.consumer.finish(record.token));
+        }
+        self.consumer.stop().await;
+    }
+
+    /// Writes until the store has taken it. False when told to stop before.
+    async fn write(&self, records: &[Record], stop: &CancellationToken) -> bool {
+        let (messages, receipts) = self.fold(records);
+        let messages: Vec<_> = messages.into_values().collect();
+        loop {
+            let Err(error) = self.try_write(&messages, &receipts).await else { return true };
+            if !error.is_unavailable() {
+                // A fact that cannot be written must not hold up the others: each goes alone, and what is broken is told.
+                self.one_by_one(&messages).await;
+                return true;
+            }
+            tracing::warn!(error = &error as &dyn std::error::Error, "the recorder waits for the store");
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    async fn try_write(&self, messages: &[(NewMessage, Option<Settled>)], receipts: &[ReceiptFact]) -> Result<(), Error> {
+        if !messages.is_empty() {
+            self.store.record(messages).await?;
+        }
+        for receipt in receipts {
+            self.store.receipt(receipt.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn one_by_one(&self, messages: &[(NewMessage, Option<Settled>)]) {
+        for message in messages {
+            if let Err(error) = self.store.record(std::slice::from_ref(message)).await {
+                tracing::error!(message = %message.0.message.id, error = &error as &dyn std::error::Error, "a fact cannot be recorded");
+            }
+        }
+    }
+
+    /// One entry a message: the fact that came furthest.
+    fn fold(&self, records: &[Record]) -> (HashMap<MessageId, (NewMessage, Option<Settled>)>, Vec<ReceiptFact>) {
+        let mut messages: HashMap<MessageId, (NewMessage, Option<Settled>)> = HashMap::new();
+        let mut receipts = Vec::new();
+        for record in records {
+            match self.envelopes.read(&record.value) {
+                Ok(Fact::Accepted(new)) => {
+                    messages.entry(new.message.id).or_insert((new, None));
+                }
+                Ok(Fact::Settled(settled)) => {
+                    let entry = messages.entry(settled.new.message.id).or_insert_with(|| (settled.new.clone(), None));
+                    if entry.1.as_ref().is_none_or(|known| known.came_as_far_as(&settled)) {
+                        entry.1 = Some(settled);
+                    }
+                }
+                Ok(Fact::Receipt(receipt)) => receipts.push(receipt),
+                // The worker that meets it puts it among the dead letters.
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a record cannot be read"),
+            }
+        }
+        (messages, receipts)
+    }
+}

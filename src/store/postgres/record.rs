@@ -1,0 +1,201 @@
+//! Folding facts into rows: what the recorder writes.
+//!
+//! Facts may come twice and in any order. A row that is not there is made as the fact says; one that is there moves forward
+//! by the transition table, and only a fact that came as far as the row or further may change attempts and due time.
+
+use std::collections::HashMap;
+
+use sqlx::{Connection, PgConnection, Row};
+use tidings_core::{attempt::Attempt, id::MessageId, message::Status, time::Timestamp};
+
+use super::{
+    accept, queue,
+    read::{number, status},
+    receipts,
+    settle::{self, SettleRow},
+};
+use crate::store::{
+    Error, Lease, Next, Settling, Taken,
+    codec::{Codec, NewRow, decode_attempts, encode_attempts},
+};
+
+/// What to fold into a message's row.
+#[derive(Clone)]
+pub struct Recorded {
+    pub row: NewRow,
+    /// How far it came, if it was taken already.
+    pub settled: Option<(SettleRow, Next, Timestamp)>,
+}
+
+/// How far a message came: odd while an attempt is out.
+pub fn progress(attempts: &[Attempt]) -> i32 {
+    let ended = attempts.iter().filter(|attempt| !attempt.is_open()).count();
+    i32::try_from(attempts.len() + ended).unwrap_or(i32::MAX)
+}
+
+const FRESH: &str = "UPDATE messages AS m SET attempts = f.attempts, status = f.status, due_at = f.due_at, closed_at = f.closed_at, \
+    provider = f.provider, progress = f.progress \
+    FROM UNNEST($1::uuid[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bigint[], $6::text[], $7::integer[]) \
+    AS f (id, attempts, status, due_at, closed_at, provider, progress) WHERE m.id = f.id";
+
+/// `kind` 0 goes on, 1 waits until `due_at`, 2 closes as `status`; `$9` are the open statuses as a mask.
+const FOLD: &str = "UPDATE messages AS m SET attempts = f.attempts, provider = f.provider, progress = f.progress, \
+    in_flight = m.in_flight AND f.progress = m.progress, \
+    status = CASE WHEN (f.mask >> m.status::int) & 1 = 1 THEN f.status ELSE m.status END, \
+    due_at = CASE WHEN ($9 >> m.status::int) & 1 = 0 OR f.kind = 2 THEN NULL \
+        WHEN f.kind = 1 AND (m.owner IS NULL OR m.due_at <= f.at OR f.progress > m.progress) THEN f.due_at ELSE m.due_at END, \
+    owner = CASE WHEN f.kind = 0 THEN m.owner WHEN f.kind = 1 AND m.due_at > f.at AND f.progress = m.progress THEN m.owner END, \
+    closed_at = CASE WHEN f.kind = 2 THEN coalesce(m.closed_at, f.at) ELSE m.closed_at END \
+    FROM UNNEST($1::uuid[], $2::bytea[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::integer[], $10::bigint[]) \
+    AS f (id, attempts, kind, status, mask, due_at, provider, progress, at) WHERE m.id = f.id AND f.progress >= m.progress";
+
+fn open_statuses() -> i64 {
+    Status::ALL.iter().filter(|status| status.is_open()).fold(0, |mask, status| mask | 1 << status.index())
+}
+
+/// Folds all in one transaction, then joins receipts that were there first.
+pub async fn fold(connection: &mut PgConnection, facts: &[Recorded]) -> Result<(), Error> {
+    let mut transaction = connection.begin().await?;
+    let rows: Vec<&NewRow> = facts.iter().map(|fact| &fact.row).collect();
+    accept::remember_keys(&mut transaction, &rows).await?;
+    let inserted = accept::insert_new(&mut transaction, &rows).await?;
+    let settled: Vec<&Recorded> = facts.iter().filter(|fact| fact.settled.is_some()).collect();
+    let (fresh, there): (Vec<_>, Vec<_>) = settled.iter().partition(|fact| inserted.contains(&fact.row.id));
+    shape_fresh(&mut transaction, &fresh).await?;
+    move_forward(&mut transaction, &there).await?;
+    let settlements: Vec<SettleRow> = settled.iter().filter_map(|fact| fact.settled.as_ref().map(|(row, ..)| row.clone())).collect();
+    settle::find_by_provider(&mut transaction, &settlements).await?;
+    transaction.commit().await?;
+    let mut moved: Vec<Settling> = settlements.iter().map(|_| Settling::Missing).collect();
+    receipts::join_early(connection, &settlements, &mut moved).await
+}
+
+struct Folded<'a> {
+    row: &'a SettleRow,
+    attempts: Vec<u8>,
+    next: Next,
+    at: Timestamp,
+    expires_at: Timestamp,
+}
+
+fn folded<'a>(facts: &[&'a Recorded]) -> Result<Vec<Folded<'a>>, Error> {
+    let one = |fact: &&'a Recorded| {
+        let (row, next, at) = fact.settled.as_ref()?;
+        Some(encode_attempts(&row.attempts).map(|attempts| Folded { row, attempts, next: *next, at: *at, expires_at: fact.row.expires_at }))
+    };
+    facts.iter().filter_map(one).collect()
+}
+
+impl Folded<'_> {
+    fn provider(&self) -> Option<&str> {
+        self.row.attempts.last().map(|last| last.opened.provider.as_str())
+    }
+
+    fn closes_as(&self) -> Option<Status> {
+        if let Next::Close(status) = self.next { Some(status) } else { None }
+    }
+
+    fn waits_until(&self) -> Option<i64> {
+        if let Next::Wait(until) = self.next { Some(until.as_millis()) } else { None }
+    }
+
+    /// The status that it speaks for, if it does.
+    fn status(&self) -> Option<Status> {
+        self.closes_as().or_else(|| (!self.row.attempts.is_empty()).then_some(Status::Delivering))
+    }
+
+    /// When somebody has to look at a row that this fact made.
+    fn due(&self) -> Option<i64> {
+        match self.next {
+            Next::Close(_) => None,
+            Next::Wait(until) => Some(until.as_millis()),
+            Next::Continue => Some(self.expires_at.as_millis()),
+        }
+    }
+}
+
+/// Rows that were just made: as the facts say.
+async fn shape_fresh(connection: &mut PgConnection, facts: &[&Recorded]) -> Result<(), Error> {
+    let folded = folded(facts)?;
+    if folded.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(FRESH)
+        .bind(folded.iter().map(|fact| fact.row.id.uuid()).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| fact.attempts.as_slice()).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| number(fact.status().unwrap_or(Status::Accepted))).collect::<Vec<_>>())
+        .bind(folded.iter().map(Folded::due).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| fact.closes_as().map(|_| fact.at.as_millis())).collect::<Vec<_>>())
+        .bind(folded.iter().map(Folded::provider).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| progress(&fact.row.attempts)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn move_forward(connection: &mut PgConnection, facts: &[&Recorded]) -> Result<(), Error> {
+    let folded = folded(facts)?;
+    if folded.is_empty() {
+        return Ok(());
+    }
+    let kind = |fact: &Folded<'_>| match fact.next {
+        Next::Continue => 0_i16,
+        Next::Wait(_) => 1,
+        Next::Close(_) => 2,
+    };
+    sqlx::query(FOLD)
+        .bind(folded.iter().map(|fact| fact.row.id.uuid()).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| fact.attempts.as_slice()).collect::<Vec<_>>())
+        .bind(folded.iter().map(kind).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| fact.status().map_or(0, number)).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| fact.status().map_or(0, Status::mask_of_predecessors)).collect::<Vec<_>>())
+        .bind(folded.iter().map(Folded::waits_until).collect::<Vec<_>>())
+        .bind(folded.iter().map(Folded::provider).collect::<Vec<_>>())
+        .bind(folded.iter().map(|fact| progress(&fact.row.attempts)).collect::<Vec<_>>())
+        .bind(open_statuses())
+        .bind(folded.iter().map(|fact| fact.at.as_millis()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Makes the rows that are missing and leases those that nobody holds and that are still to be delivered.
+pub async fn adopt(connection: &mut PgConnection, codec: &Codec, rows: &[NewRow], lease: Lease) -> Result<Vec<Taken>, Error> {
+    let mut transaction = connection.begin().await?;
+    let all: Vec<&NewRow> = rows.iter().collect();
+    accept::remember_keys(&mut transaction, &all).await?;
+    accept::insert_new(&mut transaction, &all).await?;
+    let taken = sqlx::query(
+        "UPDATE messages SET owner = $1, due_at = $2 WHERE id = ANY($3) AND owner IS NULL AND due_at IS NOT NULL AND ($4 >> status::int) & 1 = 1 \
+         RETURNING id, status, attempts, body",
+    )
+    .bind(lease.owner)
+    .bind(lease.until.as_millis())
+    .bind(rows.iter().map(|row| row.id.uuid()).collect::<Vec<_>>())
+    .bind(queue::may_be_opened())
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    let mut found = HashMap::new();
+    for row in &taken {
+        let id = MessageId::from_uuid(row.try_get("id")?);
+        let attempts = decode_attempts(row.try_get("attempts")?)?;
+        found.insert(id, Taken { message: codec.message(row.try_get("body")?)?, status: status(row.try_get("status")?)?, attempts, lease });
+    }
+    Ok(rows.iter().filter_map(|row| found.remove(&row.id)).collect())
+}
+
+/// The idempotency keys that were first used from `since` on: what Redis may have forgotten.
+pub async fn keys_since(connection: &mut PgConnection, since: Timestamp, most: i64) -> Result<Vec<crate::shared::Reservation>, Error> {
+    let rows = sqlx::query("SELECT key, body, id FROM idempotency_keys WHERE counts_from >= $1 ORDER BY counts_from DESC LIMIT $2")
+        .bind(since.as_millis())
+        .bind(most)
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id = MessageId::from_uuid(row.try_get("id")?);
+            Ok(crate::shared::Reservation { key: accept::sixteen(row.try_get("key")?)?, body: accept::sixteen(row.try_get("body")?)?, id })
+        })
+        .collect()
+}
