@@ -6,18 +6,22 @@
 mod data_dir;
 mod desks;
 mod first_start;
+mod rungs;
 mod watch;
 mod web;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tidings_core::message::Lane;
-use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::watch::Watch;
-pub use self::{data_dir::DataDir, first_start::Welcome};
+pub use self::{
+    data_dir::DataDir,
+    first_start::Welcome,
+    rungs::{Rung, Service, migrate},
+};
 use crate::{
     accept::Accept,
     api::Readiness,
@@ -26,8 +30,7 @@ use crate::{
     control::{Control, Options},
     delivery::{Desks, Intake, Settings, Worker},
     receipts::Confirm,
-    seal::Keyring,
-    store::{Messages, Sqlite, SqliteControl, control::ControlStore},
+    store::Messages,
     telemetry::Metrics,
 };
 
@@ -63,14 +66,9 @@ pub struct Node {
     worker: Option<Arc<Worker>>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    store: Store,
+    rung: Arc<Rung>,
     /// Held until the end: the folder belongs to one process.
     _data_dir: DataDir,
-}
-
-/// What has to be closed at the end.
-enum Store {
-    Sqlite { messages: Sqlite, writer: JoinHandle<()>, control: SqliteControl },
 }
 
 impl Node {
@@ -80,7 +78,8 @@ impl Node {
         let metrics = Arc::new(Metrics::new());
         let data_dir = DataDir::open(&config.data_dir)?;
         let keyring = Arc::new(data_dir.keyring(&config, &clock)?);
-        let (store, messages, documents) = open_store(&data_dir, &keyring, clock, &metrics).await?;
+        let rung = Arc::new(Rung::open(&config, &data_dir, &keyring, clock, &metrics, role).await?);
+        let (messages, documents) = (Arc::clone(&rung.messages), Arc::clone(&rung.documents));
         let control =
             Control::open(documents, Arc::clone(&keyring), clock, options(&config)).await.context("the control plane cannot be read")?;
         let control = Arc::new(control);
@@ -99,13 +98,20 @@ impl Node {
             async move { control.run(stop).await }
         });
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
-        let intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
+        let mut intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
+        if worker.is_some() {
+            rung.begin_work(&intake, &stop, &tasks)?;
+        }
+        if !rung.hands_over() {
+            intake = Intake::default();
+        }
         let accept =
             Accept::new(Arc::clone(&control), Arc::clone(&messages), intake, clock, Arc::clone(&metrics), config.queue.max_messages);
         let accept = Arc::new(accept);
         let readiness = Arc::new(Readiness::default());
         let watch = Watch {
             config: config.clone(),
+            rung: Arc::clone(&rung),
             messages: Arc::clone(&messages),
             accept: Arc::clone(&accept),
             metrics: Arc::clone(&metrics),
@@ -127,7 +133,7 @@ impl Node {
             worker,
             stop,
             tasks,
-            store,
+            rung,
             _data_dir: data_dir,
         })
     }
@@ -142,40 +148,13 @@ impl Node {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let Self { store, messages, control, receipts, accept, worker, desks, .. } = self;
+        let Self { rung, messages, control, receipts, accept, worker, desks, .. } = self;
         drop((messages, control, receipts, accept, worker, desks));
-        match store {
-            Store::Sqlite { messages, writer, control } => {
-                control.close().await;
-                // Tasks that were given up still hold the store; what they have not written is found open.
-                if tokio::time::timeout(CLOSING, messages.close(writer)).await.is_err() {
-                    tracing::warn!("the store was still in use at the end");
-                }
-            }
+        match Arc::into_inner(rung) {
+            Some(rung) => rung.close().await,
+            None => tracing::warn!("the stores were still in use at the end"),
         }
     }
-}
-
-/// How long closing the store may take before the process ends anyway: every commit is on disk already.
-const CLOSING: Duration = Duration::from_secs(2);
-
-async fn open_store(
-    data_dir: &DataDir,
-    keyring: &Arc<Keyring>,
-    clock: Clock,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<(Store, Arc<dyn Messages>, Arc<dyn ControlStore>)> {
-    let path: PathBuf = data_dir.database();
-    let observed = Arc::clone(metrics);
-    let observe = move |tick: crate::store::Tick| match tick.failed {
-        true => observed.writer.failed(),
-        false => observed.writer.tick(tick.requests, tick.duration),
-    };
-    let (messages, writer) =
-        Sqlite::open(&path, Arc::clone(keyring), clock, observe).await.with_context(|| format!("cannot open {}", path.display()))?;
-    let control = SqliteControl::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
-    let (shared_messages, shared_control) = (Arc::new(messages.clone()), Arc::new(control.clone()));
-    Ok((Store::Sqlite { messages, writer, control }, shared_messages, shared_control))
 }
 
 fn options(config: &Config) -> Options {

@@ -42,6 +42,16 @@ impl DataDir {
         self.path.join(DATABASE)
     }
 
+    /// The keys that an embedded installation made for itself here, if it did.
+    pub fn local_keyring(&self) -> anyhow::Result<Option<Keyring>> {
+        let path = self.path.join(MASTER_KEY);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Keyring::parse(&text).map(Some).with_context(|| path.display().to_string())
+    }
+
     /// The master keys: those configured, else (embedded only) those made on the first start.
     pub fn keyring(&self, config: &Config, clock: &Clock) -> anyhow::Result<Keyring> {
         if let Some(key) = &config.secrets.master_key {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     accept::Accept,
     api::{Dependency, DependencyStatus, Health, Readiness},
+    assembly::{Rung, Service},
     config::Config,
     store::Messages,
     telemetry::Metrics,
@@ -15,12 +16,10 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// A service that does not answer within this is away: a frozen one still completes connects.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The name under which the store stands in `readyz` and in metrics.
-const DATABASE: &str = "database";
-
 /// Watches on behalf of one process.
 pub struct Watch {
     pub config: Config,
+    pub rung: Arc<Rung>,
     pub messages: Arc<dyn Messages>,
     pub accept: Arc<Accept>,
     pub metrics: Arc<Metrics>,
@@ -29,17 +28,18 @@ pub struct Watch {
 
 impl Watch {
     pub async fn run(self, stop: CancellationToken) {
-        let mut was_up = true;
+        let mut before: Vec<Service> = Vec::new();
         loop {
-            let up = self.look().await;
-            if up != was_up {
-                was_up = up;
-                if up {
-                    tracing::info!(name = DATABASE, "a service is back");
-                } else {
-                    tracing::error!(name = DATABASE, "a service is away");
+            let services = self.look().await;
+            for service in &services {
+                let was_up = before.iter().find(|known| known.name == service.name).is_none_or(|known| known.up);
+                match (was_up, service.up) {
+                    (false, true) => tracing::info!(name = service.name, "a service is back"),
+                    (true, false) => tracing::error!(name = service.name, degrades = service.degrades, "a service is away"),
+                    _ => {}
                 }
             }
+            before = services;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
@@ -47,20 +47,31 @@ impl Watch {
         }
     }
 
-    async fn look(&self) -> bool {
-        let up = matches!(tokio::time::timeout(PATIENCE, self.messages.ping()).await, Ok(Ok(())));
+    async fn look(&self) -> Vec<Service> {
+        let services = self.rung.services(PATIENCE).await;
         let free = free_share(&self.config);
-        self.metrics.dependency_up(DATABASE, up);
         self.metrics.disk_free_ratio.set(free);
-        if let Ok(waiting) = self.messages.waiting(self.accept.clock.now()).await {
+        if let Ok(Ok(waiting)) = tokio::time::timeout(PATIENCE, self.messages.waiting(self.accept.clock.now())).await {
             let waiting = waiting.iter().map(|lane| lane.messages).sum();
             self.accept.room.observed(waiting, (free * 100.0) as u8);
         }
-        let status = if up { DependencyStatus::Up } else { DependencyStatus::Down };
-        let degrades = if up { String::new() } else { "nothing can be accepted, delivered or looked up".to_owned() };
-        let health = if up { Health::Ready } else { Health::NotReady };
-        self.readiness.observed(health, vec![Dependency { name: DATABASE, status, degrades }]);
-        up
+        let mut health = Health::Ready;
+        for service in &services {
+            self.metrics.dependency_up(service.name, service.up);
+            health = match (service.up, service.vital) {
+                (true, _) => health,
+                (false, true) => Health::NotReady,
+                (false, false) if health == Health::NotReady => health,
+                (false, false) => Health::Degraded,
+            };
+        }
+        let dependency = |service: &Service| Dependency {
+            name: service.name,
+            status: if service.up { DependencyStatus::Up } else { DependencyStatus::Down },
+            degrades: if service.up { String::new() } else { service.degrades.to_owned() },
+        };
+        self.readiness.observed(health, services.iter().map(dependency).collect());
+        services
     }
 }
 

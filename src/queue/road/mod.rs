@@ -139,19 +139,9 @@ impl Road {
         self.parts.producer.flush();
     }
 
-    /// Since when a service has been away, by the name that readiness shows.
-    pub fn away(&self) -> Vec<&'static str> {
-        let mut away = Vec::new();
-        if self.kafka.away_since().is_some() {
-            away.push("kafka");
-        }
-        if self.store_answers.away_since().is_some() {
-            away.push("postgres");
-        }
-        if !self.parts.shared.is_connected() {
-            away.push("redis");
-        }
-        away
+    /// Whether Kafka acknowledged what was published last.
+    pub fn kafka_is_up(&self) -> bool {
+        self.kafka.away_since().is_none()
     }
 
     fn hands(&self) -> MutexGuard<'_, Hands> {

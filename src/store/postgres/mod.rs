@@ -50,6 +50,7 @@ pub struct PostgresStore {
     opens: Group<OpenRow, Opening>,
     settles: Group<SettleRow, Settling>,
     wake: wake::Wake,
+    counted: read::Counted,
 }
 
 impl PostgresStore {
@@ -97,7 +98,7 @@ impl PostgresStore {
             }
         });
         let wake = wake::Wake::start(connections.clone());
-        Self { connections, codec, accepts, opens, settles, wake }
+        Self { connections, codec, accepts, opens, settles, wake, counted: read::Counted::default() }
     }
 
     /// Is notified when any process may have put a message that is due at once.
@@ -241,7 +242,12 @@ impl Messages for PostgresStore {
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
-        run!(self.connections, |connection| read::waiting(connection, now).await)
+        if let Some(counted) = self.counted.recent(now) {
+            return Ok(counted);
+        }
+        let waiting = run!(self.connections, |connection| read::waiting(connection, now).await)?;
+        self.counted.keep(now, waiting);
+        Ok(waiting)
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -1,5 +1,10 @@
 //! Looking messages up.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use sqlx::{PgConnection, QueryBuilder, Row, postgres::PgRow};
 use tidings_core::{
     id::MessageId,
@@ -131,7 +136,28 @@ fn conditions(codec: &Codec, filter: &Filter, before: Option<MessageId>) -> Quer
     query
 }
 
-/// How much waits, by lane. Counts at most what one look may cost.
+/// More than this is not counted again each time: counting them is work.
+const MANY: u64 = 20_000;
+/// How long a count of many is good for.
+const COUNT_IS_GOOD_FOR: Duration = Duration::from_secs(5);
+
+/// The last count, where there was much to count.
+#[derive(Default)]
+pub struct Counted(Mutex<Option<(Timestamp, [Waiting; 3])>>);
+
+impl Counted {
+    pub fn recent(&self, now: Timestamp) -> Option<[Waiting; 3]> {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.filter(|(at, _)| now.since(*at) < COUNT_IS_GOOD_FOR).map(|(_, waiting)| waiting)
+    }
+
+    pub fn keep(&self, now: Timestamp, waiting: [Waiting; 3]) {
+        let many = waiting.iter().map(|lane| lane.messages).sum::<u64>() > MANY;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = many.then_some((now, waiting));
+    }
+}
+
+/// How much waits, by lane.
 pub async fn waiting(connection: &mut PgConnection, now: Timestamp) -> Result<[Waiting; 3], Error> {
     let mut lanes = [Waiting::default(); 3];
     for lane in Lane::ALL {

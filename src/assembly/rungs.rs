@@ -1,0 +1,274 @@
+//! The deployment ladder: which backends a process stands on. SQLite → PostgreSQL → with Redis → with Kafka.
+//!
+//! The same semantics on each rung, chosen by three addresses. A rung knows how to begin and end its parts, and what is away.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{DataDir, Role};
+use crate::{
+    clock::Clock,
+    config::Config,
+    delivery::Intake,
+    queue::{
+        Envelopes, Parts, Road,
+        kafka::{Producer, Topics, TopicsError},
+    },
+    recorder::Recorder,
+    seal::Keyring,
+    shared::Redis,
+    store::{
+        Messages, Sqlite, SqliteControl,
+        control::ControlStore,
+        postgres::{Connections, PostgresControl, PostgresStore},
+    },
+    telemetry::Metrics,
+};
+
+/// How long closing the store may take before the process ends anyway: every commit is on disk already.
+const CLOSING: Duration = Duration::from_secs(2);
+/// Calls of a road that has other ways to go: a frozen database is given up before a sender gives up.
+const CALL_WITH_STANDBY: Duration = Duration::from_millis(800);
+
+/// A service that the process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub name: &'static str,
+    pub up: bool,
+    /// What is worse while it is away.
+    pub degrades: &'static str,
+    /// Whether nothing can be accepted without it.
+    pub vital: bool,
+}
+
+/// The stores of a process, and what has to be closed at the end.
+pub struct Rung {
+    pub messages: Arc<dyn Messages>,
+    pub documents: Arc<dyn ControlStore>,
+    backing: Backing,
+}
+
+enum Backing {
+    Sqlite { messages: Sqlite, writer: JoinHandle<()>, control: SqliteControl },
+    Postgres { store: Arc<PostgresStore>, redis: Option<Arc<Redis>> },
+    Kafka { store: Arc<PostgresStore>, redis: Arc<Redis>, road: Arc<Road>, recording: CancellationToken, recorder: TaskTracker },
+}
+
+impl Rung {
+    pub async fn open(
+        config: &Config,
+        data_dir: &DataDir,
+        keyring: &Arc<Keyring>,
+        clock: Clock,
+        metrics: &Arc<Metrics>,
+        role: Role,
+    ) -> anyhow::Result<Self> {
+        let Some(url) = &config.database.url else {
+            if role != Role::Everything {
+                bail!("database.url is not set: without PostgreSQL there is only `tidings serve`");
+            }
+            if config.redis.url.is_some() || config.kafka.brokers.is_some() {
+                bail!("redis.url and kafka.brokers need database.url: the rungs are climbed one after the other");
+            }
+            return Self::sqlite(data_dir, keyring, clock, metrics).await;
+        };
+        refuse_unfinished(data_dir, keyring, clock).await?;
+        let connections = Connections::new(url.expose()).context("database.url")?;
+        if role == Role::Everything {
+            PostgresStore::migrate(&connections).await.context("database.url")?;
+        }
+        let documents = Arc::new(PostgresControl::new(connections.clone()));
+        let connections = if config.kafka.brokers.is_some() { connections.within(CALL_WITH_STANDBY) } else { connections };
+        let store = Arc::new(PostgresStore::open(connections, Arc::clone(keyring), clock).await.context("database.url")?);
+        let redis = match &config.redis.url {
+            None => None,
+            Some(url) => Some(Arc::new(Redis::connect(url.expose(), &config.redis.key_prefix).context("redis.url")?)),
+        };
+        let Some(brokers) = &config.kafka.brokers else {
+            return Ok(Self { messages: Arc::clone(&store) as _, documents, backing: Backing::Postgres { store, redis } });
+        };
+        let Some(redis) = redis else { bail!("kafka.brokers needs redis.url: the rungs are climbed one after the other") };
+        let (road, recording, recorder) = Self::kafka(config, brokers, keyring, clock, &store, &redis, role).await?;
+        Ok(Self { messages: Arc::clone(&road) as _, documents, backing: Backing::Kafka { store, redis, road, recording, recorder } })
+    }
+
+    async fn sqlite(data_dir: &DataDir, keyring: &Arc<Keyring>, clock: Clock, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+        let path = data_dir.database();
+        let observed = Arc::clone(metrics);
+        let observe = move |tick: crate::store::Tick| match tick.failed {
+            true => observed.writer.failed(),
+            false => observed.writer.tick(tick.requests, tick.duration),
+        };
+        let (messages, writer) =
+            Sqlite::open(&path, Arc::clone(keyring), clock, observe).await.with_context(|| format!("cannot open {}", path.display()))?;
+        let control = SqliteControl::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self {
+            messages: Arc::new(messages.clone()),
+            documents: Arc::new(control.clone()),
+            backing: Backing::Sqlite { messages, writer, control },
+        })
+    }
+
+    async fn kafka(
+        config: &Config,
+        brokers: &str,
+        keyring: &Arc<Keyring>,
+        clock: Clock,
+        store: &Arc<PostgresStore>,
+        redis: &Arc<Redis>,
+        role: Role,
+    ) -> anyhow::Result<(Arc<Road>, CancellationToken, TaskTracker)> {
+        let topics = Topics::new(&config.kafka.topic_prefix);
+        match topics.ensure(brokers, config.kafka.partitions, config.kafka.replication).await {
+            Ok(1) => tracing::warn!("one Kafka broker: what it loses with its disk is lost"),
+            Ok(_) => {}
+            // The store's queue takes what Kafka cannot.
+            Err(error @ TopicsError::NotReachable { .. }) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "going on without Kafka")
+            }
+            Err(error) => return Err(error).context("kafka.brokers"),
+        }
+        let envelopes = Envelopes::new(Arc::clone(keyring));
+        let group = format!("{}-recorder", config.kafka.group);
+        let (recording, recorder) = (CancellationToken::new(), TaskTracker::new());
+        if role.works() {
+            let writes = Recorder::start(brokers, &group, &topics, envelopes.clone(), Arc::clone(store)).context("kafka.brokers")?;
+            recorder.spawn(writes.run(recording.clone()));
+        }
+        let road = Road::new(Parts {
+            store: Arc::clone(store),
+            shared: Arc::clone(redis),
+            producer: Producer::new(brokers).context("kafka.brokers")?,
+            topics,
+            envelopes,
+            clock,
+            brokers: brokers.to_owned(),
+            group: config.kafka.group.clone(),
+            recorder: group,
+        });
+        let watched = Arc::clone(&road);
+        let stop = recording.clone();
+        recorder.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = watched.watch_keys() => {}
+            }
+        });
+        Ok((road, recording, recorder))
+    }
+
+    /// Lets a worker hear what other processes put, and what Kafka brings.
+    pub fn begin_work(&self, intake: &Intake, stop: &CancellationToken, tasks: &TaskTracker) -> anyhow::Result<()> {
+        let store = match &self.backing {
+            Backing::Sqlite { .. } => return Ok(()),
+            Backing::Postgres { store, .. } => store,
+            Backing::Kafka { store, road, .. } => {
+                road.consume(intake.clone()).context("kafka.brokers")?;
+                store
+            }
+        };
+        let (woken, intake, stop) = (store.woken(), intake.clone(), stop.clone());
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = woken.notified() => tidings_core::message::Lane::ALL.iter().for_each(|lane| intake.wake(*lane)),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether a message may be handed to a worker of this process as soon as it is durable. With Kafka, whoever consumes it
+    /// delivers it.
+    pub const fn hands_over(&self) -> bool {
+        !matches!(self.backing, Backing::Kafka { .. })
+    }
+
+    /// What it stands on, and what is away.
+    pub async fn services(&self, patience: Duration) -> Vec<Service> {
+        const NOTHING: &str = "nothing can be accepted, delivered or looked up";
+        const DATABASE: &str = "status and admin answer from before the outage; what must wait is not parked";
+        const REDIS: &str = "claims and idempotency go by the store, limits by each node's own share";
+        const KAFKA: &str = "messages go by the store's queue";
+        let answers = async |messages: &dyn Messages| matches!(tokio::time::timeout(patience, messages.ping()).await, Ok(Ok(())));
+        match &self.backing {
+            Backing::Sqlite { messages, .. } => {
+                vec![Service { name: "database", up: answers(messages).await, degrades: NOTHING, vital: true }]
+            }
+            Backing::Postgres { store, redis } => {
+                let up = answers(&**store).await;
+                let mut services = vec![Service { name: "database", up, degrades: NOTHING, vital: true }];
+                services.extend(redis.iter().map(|redis| Service {
+                    name: "redis",
+                    up: redis.is_connected(),
+                    degrades: REDIS,
+                    vital: false,
+                }));
+                services
+            }
+            Backing::Kafka { store, redis, road, .. } => {
+                let (database, kafka) = (answers(&**store).await, road.kafka_is_up());
+                vec![
+                    Service { name: "database", up: database, degrades: DATABASE, vital: !kafka },
+                    Service { name: "redis", up: redis.is_connected(), degrades: REDIS, vital: false },
+                    Service { name: "kafka", up: kafka, degrades: KAFKA, vital: !database },
+                ]
+            }
+        }
+    }
+
+    /// After everything that uses it has ended.
+    pub async fn close(self) {
+        let Self { messages, documents, backing } = self;
+        drop((messages, documents));
+        match backing {
+            Backing::Sqlite { messages, writer, control } => {
+                control.close().await;
+                // Tasks that were given up still hold the store; what they have not written is found open.
+                if tokio::time::timeout(CLOSING, messages.close(writer)).await.is_err() {
+                    tracing::warn!("the store was still in use at the end");
+                }
+            }
+            Backing::Postgres { .. } => {}
+            Backing::Kafka { road, recording, recorder, .. } => {
+                road.stop().await;
+                recording.cancel();
+                recorder.close();
+                if tokio::time::timeout(CLOSING * 3, recorder.wait()).await.is_err() {
+                    tracing::warn!("the recorder was still writing at the end: what it has not committed comes again");
+                }
+            }
+        }
+    }
+}
+
+/// Brings the schema and the topics up to date: `tidings migrate`.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let Some(url) = &config.database.url else { return Ok(()) };
+    PostgresStore::migrate(&Connections::new(url.expose()).context("database.url")?).await.context("database.url")?;
+    if let Some(brokers) = &config.kafka.brokers {
+        let topics = Topics::new(&config.kafka.topic_prefix);
+        topics.ensure(brokers, config.kafka.partitions, config.kafka.replication).await.context("kafka.brokers")?;
+    }
+    Ok(())
+}
+
+/// Climbing with messages that nobody would deliver any more is refused.
+async fn refuse_unfinished(data_dir: &DataDir, keyring: &Arc<Keyring>, clock: Clock) -> anyhow::Result<()> {
+    let path = data_dir.database();
+    if !path.exists() {
+        return Ok(());
+    }
+    let local = data_dir.local_keyring()?.map_or_else(|| Arc::clone(keyring), Arc::new);
+    let (messages, writer) = Sqlite::open(&path, local, clock, |_| {}).await.with_context(|| format!("cannot open {}", path.display()))?;
+    let waiting: u64 = messages.waiting(clock.now()).await?.iter().map(|lane| lane.messages).sum();
+    messages.close(writer).await;
+    if waiting > 0 {
+        bail!("{} still holds {waiting} unfinished messages: carry them over with `tidings move`", path.display());
+    }
+    Ok(())
+}
