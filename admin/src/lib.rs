@@ -28,7 +28,7 @@ mod wording;
 pub use self::{
     backend::{Actor, Backend, Error},
     router::{Settings, router},
-    visit::ClientAddress,
+    visit::Origin,
 };
 
 /// A signal's number with its unit, as the pages write it.

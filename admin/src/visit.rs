@@ -31,9 +31,12 @@ const DEFAULT_ZONE: &str = "UTC";
 /// No cookie of ours is longer; a longer one is not looked up.
 const MAX_TOKEN: usize = 4_096;
 
-/// The address of the client, put into the request's extensions by whoever knows which proxies to trust.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub IpAddr);
+/// Where a request comes from, put into its extensions by whoever knows which proxies to trust and names requests.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    pub address: Option<IpAddr>,
+    pub request_id: Option<String>,
+}
 
 /// Everything known about a request before its handler runs.
 #[derive(Clone)]
@@ -44,8 +47,7 @@ pub struct Visitor {
     pub nonce: String,
     pub times: Times,
     pub path: String,
-    pub address: Option<IpAddr>,
-    request_id: Option<String>,
+    pub origin: Origin,
     /// The visitor came without a cookie and gets `token`.
     fresh: bool,
 }
@@ -65,7 +67,7 @@ pub struct Visit {
 
 impl Visit {
     pub fn actor(&self) -> Actor {
-        Actor { person: self.person.clone(), address: self.visitor.address, request_id: self.visitor.request_id.clone() }
+        Actor { person: self.person.clone(), address: self.visitor.origin.address, request_id: self.visitor.origin.request_id.clone() }
     }
 
     pub fn times(&self) -> &Times {
@@ -156,8 +158,7 @@ fn stranger(app: &App, request: &Request) -> Visitor {
         nonce: sealed::encode(&app.backend.random()[..16]),
         times: Times::new(cookie(headers, ZONE_COOKIE).unwrap_or(DEFAULT_ZONE), app.backend.now()),
         path: request.uri().path_and_query().map_or_else(|| "/admin".to_owned(), ToString::to_string),
-        address: request.extensions().get::<ClientAddress>().map(|address| address.0),
-        request_id: headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(ToOwned::to_owned),
+        origin: request.extensions().get::<Origin>().cloned().unwrap_or_default(),
     }
 }
 

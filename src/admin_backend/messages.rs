@@ -13,10 +13,7 @@ use tidings_core::{
 };
 
 use super::{AdminBackend, errors};
-use crate::{
-    control::{Plan, Said},
-    store::{Cancelling, Filter, Record},
-};
+use crate::store::{Cancelling, Filter, Record};
 
 /// Numbers that one text may mean; beyond it the search would be a scan.
 const MOST_CANDIDATES: usize = 8;
@@ -136,29 +133,20 @@ impl AdminBackend {
 
     pub(super) async fn reveal_message(&self, actor: &Actor, id: MessageId, reason: &str) -> Result<Revealed, Error> {
         let record = self.messages.get(id).await.map_err(errors::store)?.ok_or(Error::NotFound)?;
-        self.note(actor, "message.revealed", id.to_string(), Some(reason)).await?;
+        self.control.note_reveal(&self.acting(actor)?, id, reason).await.map_err(errors::control)?;
         Ok(Revealed { to: record.message.to.clone(), text: Text::new(whole_text(&record)) })
     }
 
     pub(super) async fn cancel_message(&self, actor: &Actor, id: MessageId) -> Result<(), Error> {
         match self.messages.cancel(None, id, self.clock.now()).await.map_err(errors::store)? {
-            Cancelling::Cancelled => self.note(actor, "message.cancelled", id.to_string(), None).await,
+            Cancelling::Cancelled => {
+                self.control.note(&self.acting(actor)?, "message.cancelled", id.to_string()).await.map_err(errors::control)
+            }
             Cancelling::TooLate(status) => {
                 Err(Error::Conflict(format!("It is {status}: a message can be cancelled until a provider has it.")))
             }
             Cancelling::NotFound => Err(Error::NotFound),
         }
-    }
-
-    /// A line of the audit log about something that the control plane does not keep itself.
-    pub(super) async fn note(&self, actor: &Actor, action: &'static str, object: String, reason: Option<&str>) -> Result<(), Error> {
-        let acting = self.acting(actor)?;
-        let noted = self.control.change(|scene| {
-            let mut plan = Plan::default();
-            plan.log(scene, &acting, Said { action, object: object.clone(), reason, ..Default::default() });
-            Ok((plan, ()))
-        });
-        noted.await.map_err(errors::control)
     }
 }
 

@@ -20,7 +20,7 @@ use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{Router, extract::ConnectInfo, extract::Request};
 use tidings_admin::{
-    Actor, Backend, ClientAddress, Error, Settings,
+    Actor, Backend, Error, Origin, Settings,
     backend::SignedIn,
     views::{
         App, AppChange, AppDetail, AuditLine, AuditSearch, Listing, MessageDetail, MessageRow, NewApp, NewKey, NewSuppression, NewUser,
@@ -36,7 +36,15 @@ use tidings_core::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::history::History;
-use crate::{clock::Clock, control::Control, delivery::Desks, store::Messages, telemetry::Metrics};
+use crate::{
+    api::{RequestId, client_address},
+    clock::Clock,
+    config::Network,
+    control::Control,
+    delivery::Desks,
+    store::Messages,
+    telemetry::Metrics,
+};
 
 /// How often counters are read for the charts.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
@@ -54,6 +62,7 @@ pub struct AdminBackend {
     pub history: Arc<History>,
     pub clock: Clock,
     pub public_url: String,
+    pub trusted_proxies: Arc<[Network]>,
 }
 
 impl AdminBackend {
@@ -78,20 +87,20 @@ impl AdminBackend {
             calling_codes = CALLING_CODES.map(ToOwned::to_owned).to_vec();
         }
         let settings = Settings { secure: self.public_url.starts_with("https://"), calling_codes };
-        tidings_admin::router(self, settings).layer(axum::middleware::map_request(address_known))
+        let trusted = Arc::clone(&self.trusted_proxies);
+        let origin_known = move |mut request: Request| {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
+            let address = peer.map(|peer| client_address(peer, request.headers(), &trusted));
+            let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+            request.extensions_mut().insert(Origin { address, request_id });
+            std::future::ready(request)
+        };
+        tidings_admin::router(self, settings).layer(axum::middleware::map_request(origin_known))
     }
 
     fn need(actor: &Actor, role: Role) -> Result<(), Error> {
         if actor.person.role >= role { Ok(()) } else { Err(Error::Role(role)) }
     }
-}
-
-/// Tells the pages who is calling.
-async fn address_known(mut request: Request) -> Request {
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
-        request.extensions_mut().insert(ClientAddress(peer.ip()));
-    }
-    request
 }
 
 #[async_trait]

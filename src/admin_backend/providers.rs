@@ -12,7 +12,7 @@ use tidings_core::{
     health::{Reading, Signal},
 };
 
-use super::{AdminBackend, history::Rates};
+use super::{AdminBackend, errors, history::Rates};
 use crate::{
     delivery::{Account, Callbacks, Desk, FleetEvent},
     telemetry::metrics,
@@ -165,7 +165,7 @@ impl AdminBackend {
             return Err(Error::Invalid(vec![Fault { field: "reason".to_owned(), text: "At most 500 characters.".to_owned() }]));
         }
         // In the log before it is in force: nobody moves traffic without a trace of it.
-        self.note(actor, action, name.to_owned(), Some(reason)).await?;
+        self.control.note_with(&self.acting(actor)?, action, name.to_owned(), None, Some(reason)).await.map_err(errors::control)?;
         let order = Order { command, actor: actor.person.name.clone(), reason: reason.to_owned() };
         for desk in self.desks.all() {
             if let Some(place) = desk.place(name) {

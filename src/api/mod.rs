@@ -32,6 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use self::admin::client_address;
 pub use self::{
     answer::Json,
     frame::{RequestId, RequestIds},
@@ -81,7 +82,9 @@ impl Api {
 }
 
 /// Every address that teams, providers and operators' tools call.
-pub fn router(api: Api, public_metrics: bool) -> Router {
+///
+/// `pages` are the operators' own, rendered on the server.
+pub fn router(api: Api, pages: Router<Api>, public_metrics: bool) -> Router {
     let contents = OpenApiRouter::with_openapi(operations_document())
         .routes(routes!(send::send, list::list_messages))
         .routes(routes!(batch::send_batch))
@@ -103,6 +106,7 @@ pub fn router(api: Api, public_metrics: bool) -> Router {
         .route("/openapi.json", get(operations::served(&document)))
         .route("/problems/{code}", get(operations::problem_page))
         .merge(operations::docs())
+        .merge(pages)
         .framed(api)
 }
 

@@ -6,6 +6,7 @@ use axum::{Router, routing::get};
 
 use super::{Node, Role};
 use crate::{
+    admin_backend::{AdminBackend, History},
     api::{self, Api, RequestIds},
     receipts,
 };
@@ -27,8 +28,23 @@ impl Node {
         });
         match self.role {
             Role::Worker => api::operations_router(api, public_metrics),
-            Role::Everything | Role::Api => api::router(api, public_metrics),
+            Role::Everything | Role::Api => api::router(api, self.pages(), public_metrics),
         }
+    }
+
+    fn pages(&self) -> Router<Api> {
+        let backend = Arc::new(AdminBackend {
+            control: Arc::clone(&self.control),
+            messages: Arc::clone(&self.messages),
+            desks: Arc::clone(&self.desks),
+            metrics: Arc::clone(&self.metrics),
+            history: Arc::new(History::default()),
+            clock: self.clock,
+            public_url: self.config.http.public_url.clone(),
+            trusted_proxies: self.config.http.trusted_proxies.as_slice().into(),
+        });
+        self.tasks.spawn(Arc::clone(&backend).keep_history(self.stop.clone()));
+        backend.router()
     }
 
     /// `/metrics` alone, for a listener of its own.

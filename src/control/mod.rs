@@ -41,7 +41,7 @@ use tidings_core::{id::AuditId, time::Timestamp};
 pub use self::{
     bootstrap::{Applied, Bootstrap, Demo, Faults, demo},
     node::{Control, OpenError, Options},
-    plan::{Plan, Said},
+    plan::Plan,
     snapshot::Snapshot,
 };
 use self::{

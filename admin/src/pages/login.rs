@@ -49,7 +49,7 @@ pub async fn get(Anybody(visitor): Anybody, Query(asked): Query<Asked>) -> Respo
 
 pub async fn post(State(app): State<App>, Anybody(visitor): Anybody, Posted(entered): Posted<Entered>) -> Result<Response, Refusal> {
     let next = page::local(&entered.next);
-    match app.backend.log_in(entered.name.trim(), entered.password, visitor.address).await {
+    match app.backend.log_in(entered.name.trim(), entered.password, visitor.origin.address).await {
         Ok(signed_in) => {
             let mut response = Redirect::to(next).into_response();
             // A new token, whatever cookie the browser came with: a planted one stays worthless.

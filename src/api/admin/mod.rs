@@ -18,6 +18,7 @@ mod users;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use self::staff::client as client_address;
 pub use self::staff::{Admin, Approver, Operator, Origin, Viewer};
 pub(super) use self::{page::Page, page::listing, requests::RequestView};
 use super::Api;

@@ -50,7 +50,7 @@ impl FromRequestParts<Api> for Origin {
 }
 
 /// The nearest address that is not one of our own proxies: what stands further left in the header anybody may have written.
-fn client(peer: std::net::IpAddr, headers: &HeaderMap, trusted: &[Network]) -> std::net::IpAddr {
+pub(crate) fn client(peer: std::net::IpAddr, headers: &HeaderMap, trusted: &[Network]) -> std::net::IpAddr {
     let is_proxy = |address: std::net::IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut nearest = peer;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
