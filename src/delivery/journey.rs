@@ -58,6 +58,23 @@ pub enum Chosen {
     HandBack,
 }
 
+/// Why a message waits.
+#[derive(Clone, Copy)]
+enum Pause {
+    /// Its providers are full; it may look again as soon as a call has ended.
+    Room(Moment),
+    /// All were tried: not before then.
+    Backoff(Moment),
+}
+
+impl Pause {
+    const fn until(self) -> Moment {
+        match self {
+            Self::Room(until) | Self::Backoff(until) => until,
+        }
+    }
+}
+
 impl<'a> Journey<'a> {
     /// Looks at what was taken: may it go, and with whom?
     pub fn start(worker: &'a Arc<Worker>, taken: Taken) -> Start<'a> {
@@ -134,24 +151,33 @@ impl<'a> Journey<'a> {
                 return Chosen::End(self.course.expired());
             }
             let choice = self.desk.fleet().choose(now, &self.ask());
-            let (until, furthest) = match choice {
+            let pause = match choice {
                 Choice::Call(ticket) => return Chosen::Call(ticket),
                 Choice::NoCandidate => return Chosen::End(self.course.without_candidate()),
                 Choice::Exhausted => match self.next_round(now) {
-                    Decision::RetryAt(at) => (at, Duration::MAX),
+                    Decision::RetryAt(at) => Pause::Backoff(at),
                     decision => return Chosen::End(decision),
                 },
-                Choice::Wait { until, .. } => (until, PARK),
+                Choice::Wait { until, .. } => Pause::Room(until),
             };
-            if until.since(began) > HOLD {
-                if furthest == PARK {
-                    self.worker.lanes[self.message.lane().index()].parked();
-                }
-                self.worker.metrics.queue.parked();
-                return Chosen::Park(self.worker.clock.now() + until.since(now).min(furthest).max(SHORTEST));
+            if pause.until().since(began) > HOLD {
+                return Chosen::Park(self.worker.clock.now() + self.park(pause, now));
             }
-            if !self.wait_until(until.min(self.course.expires_at())).await {
+            if !self.wait(pause).await {
                 return Chosen::HandBack;
+            }
+        }
+    }
+
+    /// How far ahead a message parks, and what that says about its lane.
+    fn park(&self, pause: Pause, now: Moment) -> Duration {
+        self.worker.metrics.queue.parked();
+        let ahead = pause.until().since(now).max(SHORTEST);
+        match pause {
+            Pause::Backoff(_) => ahead,
+            Pause::Room(_) => {
+                self.worker.lanes[self.message.lane().index()].parked();
+                ahead.min(PARK)
             }
         }
     }
@@ -162,15 +188,17 @@ impl<'a> Journey<'a> {
         self.course.exhausted(now, budget, dice)
     }
 
-    /// Waits for a time, or until somebody has room again. False when the process stops meanwhile.
-    async fn wait_until(&mut self, until: Moment) -> bool {
+    /// Waits holding the permit. False when the process stops meanwhile.
+    async fn wait(&mut self, pause: Pause) -> bool {
         if self.unsettled {
             self.write(Next::Continue).await;
         }
+        let until = self.worker.clock.instant(pause.until().min(self.course.expires_at()));
+        let room = matches!(pause, Pause::Room(_));
         tokio::select! {
             () = self.worker.stopping.cancelled() => false,
-            () = self.desk.freed.notified() => true,
-            () = tokio::time::sleep_until(self.worker.clock.instant(until)) => true,
+            () = self.desk.freed.notified(), if room => true,
+            () = tokio::time::sleep_until(until) => true,
         }
     }
 
