@@ -87,6 +87,9 @@ impl Command {
 /// Reads the command line, runs the command, and says on standard error why it failed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // The positive control of the redaction test. Not in a release: no setting of a running system reveals anything.
+    #[cfg(debug_assertions)]
+    tidings_core::redact::reveal_everything(std::env::var_os("TIDINGS_TEST_REVEAL").is_some());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

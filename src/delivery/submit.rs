@@ -95,6 +95,7 @@ impl Journey<'_> {
         let (place, started) = (ticket.provider, ticket.started);
         let provider = Arc::clone(&self.desk.accounts[place].provider);
         let timeout = submission.timeout;
+        tracing::trace!(provider = &*self.desk.accounts[place].spec.name, ?submission, "submitting");
         let mut answer = Box::pin(async move {
             let late = || SubmitError::Ambiguous { code: Code::new(Code::TIMEOUT) };
             tokio::time::timeout(timeout + GRACE, provider.submit(&submission)).await.unwrap_or_else(|_| Err(late()))

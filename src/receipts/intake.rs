@@ -47,6 +47,7 @@ impl Intake {
     /// Takes one call of a vendor. `Ok` means that everything in it is durable; it says what the vendor wants to hear.
     pub async fn take(&self, provider_name: &str, request: &ReceiptRequest) -> Result<ReceiptAnswer, Refusal> {
         let Some(provider) = self.accounts.provider(provider_name) else { return Err(Refusal::NoSuchProvider) };
+        tracing::trace!(provider = provider_name, ?request, "a provider calls");
         let receipts = provider.receipts(request).map_err(|error| self.refuse(provider_name, error))?;
         self.confirm.all(provider_name, receipts).await.map_err(Refusal::NotDurable)?;
         Ok(provider.receipt_answer())

@@ -4,5 +4,6 @@
 
 mod control;
 mod delivery;
+mod faults;
 mod servers;
 mod suites;

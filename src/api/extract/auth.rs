@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
+use tidings_core::redact::Redacted;
 
 use crate::{
     api::{
@@ -44,6 +45,7 @@ impl FromRequestParts<Api> for Caller {
 /// Whoever the bearer token belongs to. A token that this node does not know may be new: it looks once.
 pub async fn principal(headers: &HeaderMap, api: &Api) -> Result<Principal, Problem> {
     let token = bearer(headers).ok_or(Code::Unauthorized)?;
+    tracing::trace!(token = ?Redacted::new(token), "who is this?");
     if api.control.is_stale() {
         return Err(Code::Unavailable.into());
     }

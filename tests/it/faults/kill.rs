@@ -42,7 +42,7 @@ async fn ten_kills_under_load_lose_nothing_and_double_nothing_but_codes() {
     let vendor = TestVendor::start(json!({"latency_ms": 300})).await;
     let limits = "max_in_flight = 200\nreceipts = false\ntimeout_ms = 5000";
     let providers = format!("{}{}", vendor.account("a", limits), vendor.account("b", limits));
-    let node = Arc::new(RwLock::new(Node::start(home.path(), &home.path().join("data"), &providers, "warn").await));
+    let node = Arc::new(RwLock::new(Node::start(home.path(), &home.path().join("data"), &providers).await));
 
     let accepted = Arc::<Mutex<Vec<Accepted>>>::default();
     let stop = Arc::new(AtomicBool::new(false));

@@ -3,6 +3,8 @@
 //! The verdict is never Tidings' own: a simulated vendor in the test's process, which no fault reaches, counts what it
 //! processed by message id.
 
+mod full_disk;
 mod kill;
 mod node;
+mod redaction;
 mod vendor;

@@ -21,29 +21,39 @@ pub struct Node {
     pub address: SocketAddr,
     home: PathBuf,
     config: PathBuf,
+    reveal: bool,
     child: Child,
     pub client: reqwest::Client,
 }
 
 impl Node {
-    /// Writes the configuration into `home` and starts on an empty `data_dir`.
-    pub async fn start(home: &Path, data_dir: &Path, providers: &str, filter: &str) -> Self {
+    /// Starts on an empty `data_dir` with these providers and nothing said below warnings.
+    pub async fn start(home: &Path, data_dir: &Path, providers: &str) -> Self {
+        Self::configured(home, data_dir, providers, "warn", false).await
+    }
+
+    /// Starts with more of a bootstrap file, a log filter, and redaction or not.
+    pub async fn start_with(home: &Path, bootstrap: &str, filter: &str, reveal: bool) -> Self {
+        Self::configured(home, &home.join("data"), bootstrap, filter, reveal).await
+    }
+
+    async fn configured(home: &Path, data_dir: &Path, bootstrap: &str, filter: &str, reveal: bool) -> Self {
         let address = free_address().await;
-        let config = home.join("tidings.toml");
-        let bootstrap = home.join("bootstrap.toml");
-        let (data_dir, bootstrap_name) = (data_dir.display(), bootstrap.display());
+        let (config, file) = (home.join("tidings.toml"), home.join("bootstrap.toml"));
         let settings = format!(
-            "data_dir = \"{data_dir}\"\n[http]\nlisten = \"{address}\"\n[bootstrap]\nfile = \"{bootstrap_name}\"\n[log]\nfilter = \"{filter}\"\n"
+            "data_dir = \"{}\"\n[http]\nlisten = \"{address}\"\n[bootstrap]\nfile = \"{}\"\n[log]\nfilter = \"{filter}\"\n",
+            data_dir.display(),
+            file.display()
         );
         std::fs::write(&config, settings).unwrap();
         let app = format!(
             "[[apps]]\nname = \"shop\"\nlive = true\nfree_text = true\n\
              [[apps.keys]]\nname = \"shop\"\nsecret = \"{KEY}\"\nscopes = [\"messages:send\", \"messages:read\"]\n"
         );
-        std::fs::write(&bootstrap, format!("{app}{providers}")).unwrap();
+        std::fs::write(&file, format!("{app}{bootstrap}")).unwrap();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        let child = spawn(home, &config);
-        let mut node = Self { address, home: home.to_owned(), config, child, client };
+        let child = spawn(home, &config, reveal);
+        let mut node = Self { address, home: home.to_owned(), config, reveal, child, client };
         node.ready().await;
         node
     }
@@ -76,21 +86,13 @@ impl Node {
     }
 
     pub async fn start_again(&mut self) {
-        self.child = spawn(&self.home, &self.config);
+        self.child = spawn(&self.home, &self.config, self.reveal);
         self.ready().await;
     }
 
     /// Everything that it ever said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.join("log")).unwrap()
-    }
-
-    pub async fn send(&self, body: &Value, idempotency_key: Option<&str>) -> reqwest::Result<reqwest::Response> {
-        let mut request = self.client.post(self.url("/v1/messages")).bearer_auth(KEY).json(body);
-        if let Some(key) = idempotency_key {
-            request = request.header("idempotency-key", key);
-        }
-        request.send().await
     }
 
     pub async fn message(&self, id: &str) -> Value {
@@ -118,9 +120,13 @@ impl Node {
     }
 }
 
-fn spawn(home: &Path, config: &Path) -> Child {
+fn spawn(home: &Path, config: &Path, reveal: bool) -> Child {
     let log = OpenOptions::new().create(true).append(true).open(home.join("log")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_tidings"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    if reveal {
+        command.env("TIDINGS_TEST_REVEAL", "1");
+    }
+    command
         .args(["serve", "--config"])
         .arg(config)
         .stdin(Stdio::null())
