@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row, Sqlite, SqlitePool, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection as _, Row, Sqlite, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tidings_core::{id::KeyId, time::Timestamp};
@@ -46,7 +46,13 @@ impl SqliteControl {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        // When the disk is full SQLite rolls back by itself before sqlx is told, which then counts a transaction for ever that is
+        // not there: such a connection can begin none, and is not given out again.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await?;
         MIGRATIONS.run(&pool).await.map_err(|error| store::Error::Broken(error.into()))?;
         Ok(Self { pool })
     }

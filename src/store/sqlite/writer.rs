@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     accept, lookups,
-    lookups::Recent,
+    lookups::{Merge, Recent},
     queue, receipts, settle, steer,
     write::{Answer, Moved, Request, Write},
 };
@@ -88,21 +88,19 @@ pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<
     }
 }
 
+/// Statements of our own instead of sqlx's transaction: when the disk is full, SQLite has rolled back by itself before we are
+/// told, and sqlx would count a transaction for ever that is not there.
 async fn transaction(connection: &mut SqliteConnection, writes: &[Write], shared: &Shared) -> Result<Vec<Answer>, Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let mut moved = Moved::default();
-    let answers = apply(&mut transaction, writes, shared, &mut moved).await?;
-    let merge = shared.recent.next_merge(shared.clock.now());
-    if let Some(merge) = &merge {
-        lookups::insert(&mut transaction, &merge.pairs).await?;
-        if let Some(mark) = merge.mark {
-            sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ('lookup_mark', ?)")
-                .bind(mark.as_millis().to_be_bytes().to_vec())
-                .execute(&mut *transaction)
-                .await?;
+    let (answers, merge) = match write(connection, writes, shared, &mut moved).await {
+        Ok(written) => written,
+        Err(error) => {
+            // Fails where SQLite was quicker; either way nothing of it is left.
+            drop(sqlx::query("ROLLBACK").execute(connection).await);
+            return Err(error);
         }
-    }
-    transaction.commit().await?;
+    };
     if let Some(merge) = &merge {
         shared.recent.merged(merge);
     }
@@ -112,6 +110,28 @@ async fn transaction(connection: &mut SqliteConnection, writes: &[Write], shared
     }
     shared.early.fetch_add(moved.early, Ordering::Relaxed);
     Ok(answers)
+}
+
+/// Everything inside the transaction, up to its commit.
+async fn write(
+    connection: &mut SqliteConnection,
+    writes: &[Write],
+    shared: &Shared,
+    moved: &mut Moved,
+) -> Result<(Vec<Answer>, Option<Merge>), Error> {
+    let answers = apply(connection, writes, shared, moved).await?;
+    let merge = shared.recent.next_merge(shared.clock.now());
+    if let Some(merge) = &merge {
+        lookups::insert(connection, &merge.pairs).await?;
+        if let Some(mark) = merge.mark {
+            sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ('lookup_mark', ?)")
+                .bind(mark.as_millis().to_be_bytes().to_vec())
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok((answers, merge))
 }
 
 /// Applies all writes: the frequent kinds together, a few statements for all of them, the others one by one.

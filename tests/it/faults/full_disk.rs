@@ -17,6 +17,8 @@ use super::{
 
 /// Room for the store and a few hundred messages, quickly filled.
 const DISK: &str = "size=24m";
+/// Messages that are under way when the disk fills up.
+const BEFORE: usize = 200;
 /// Sends before the disk must have refused one: freed pages of the store last for a while.
 const MOST_SENDS: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,14 +63,17 @@ impl Drop for SmallDisk {
 async fn a_full_disk_refuses_with_retry_after_and_recovers_without_restart_or_loss() {
     let home = TempDir::new().unwrap();
     let Some(disk) = SmallDisk::mount(&home.path().join("disk")) else { return };
-    let vendor = TestVendor::start(json!({"latency_ms": 50})).await;
+    let vendor = TestVendor::start(json!({"latency_ms": 500})).await;
     let providers = vendor.account("a", "receipts = false");
     let node = Node::start(home.path(), &home.path().join("disk/data"), &providers).await;
 
-    let mut accepted = vec![send(&node, 0).await.expect("there is room")];
+    let mut accepted = Vec::new();
+    for number in 0..BEFORE {
+        accepted.push(send(&node, number).await.expect("there is room"));
+    }
     disk.fill();
     let mut refused = None;
-    for number in 1..MOST_SENDS {
+    for number in BEFORE..MOST_SENDS {
         match send(&node, number).await {
             Ok(id) => accepted.push(id),
             Err(answer) => {

@@ -23,8 +23,12 @@ const KILLS: usize = 10;
 const LEAST_OPEN: u64 = 50;
 /// Kills that found the vendor having accepted what was not settled.
 const LEAST_BETWEEN: usize = 3;
-const SENDERS: usize = 8;
-/// Between two sends of one sender: 400 a second in all, 120 calls open at 300 ms each.
+/// Calls that must be open a moment before: some end while the signal is on its way.
+const ENOUGH_OPEN: u64 = 100;
+/// Messages that the vendor processes before every second kill.
+const PROCESSED_FIRST: u64 = 20;
+const SENDERS: usize = 16;
+/// Between two sends of one sender.
 const PACE: Duration = Duration::from_millis(20);
 const CATEGORIES: [&str; 3] = ["otp", "transactional", "marketing"];
 const CLOSED: [&str; 7] = ["submitted", "delivered", "undelivered", "failed", "expired", "cancelled", "unknown"];
@@ -39,7 +43,7 @@ struct Accepted {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_under_load_lose_nothing_and_double_nothing_but_codes() {
     let home = TempDir::new().unwrap();
-    let vendor = TestVendor::start(json!({"latency_ms": 300})).await;
+    let vendor = TestVendor::start(json!({"latency_ms": 1_000})).await;
     let limits = "max_in_flight = 200\nreceipts = false\ntimeout_ms = 5000";
     let providers = format!("{}{}", vendor.account("a", limits), vendor.account("b", limits));
     let node = Arc::new(RwLock::new(Node::start(home.path(), &home.path().join("data"), &providers).await));
@@ -68,7 +72,7 @@ async fn ten_kills_under_load_lose_nothing_and_double_nothing_but_codes() {
         "{} accepted; {KILLS} kills; {in_flight} calls in flight at the kills, {} of them cut at the vendor, {} of those processed; \
          {between} kills between acceptance and settling; {} interrupted, {} unknown, {} codes sent twice",
         accepted.len(),
-        cut.ids.len(),
+        cut.calls,
         cut.processed,
         verdict.interrupted,
         verdict.unknown,
@@ -84,10 +88,13 @@ async fn ten_kills_under_load_lose_nothing_and_double_nothing_but_codes() {
 async fn kill_and_start(node: &RwLock<Node>, vendor: &TestVendor) -> (u64, usize) {
     let (mut in_flight, mut between, mut cut_before) = (0, 0, (0, 0));
     for kill in 1..=KILLS {
+        let (_, processed_before) = vendor.open_and_processed().await;
+        // Every second kill waits until the vendor has accepted some of what is open.
+        let processed_least = if kill % 2 == 0 { processed_before + PROCESSED_FIRST } else { 0 };
         let enough = tokio::time::timeout(PATIENCE, async {
             loop {
-                let open = vendor.open().await;
-                if open >= LEAST_OPEN + 20 {
+                let (open, processed) = vendor.open_and_processed().await;
+                if open >= ENOUGH_OPEN && processed >= processed_least {
                     return open;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -97,12 +104,12 @@ async fn kill_and_start(node: &RwLock<Node>, vendor: &TestVendor) -> (u64, usize
         let mut node = node.write().await;
         node.kill().await;
         // The vendor has noticed once it has no call left.
-        while vendor.open().await > 0 {
+        while vendor.open_and_processed().await.0 > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let cut = vendor.cut().await;
-        let (now_cut, now_processed) = (cut.ids.len() - cut_before.0, cut.processed - cut_before.1);
-        cut_before = (cut.ids.len(), cut.processed);
+        let (now_cut, now_processed) = (cut.calls - cut_before.0, cut.processed - cut_before.1);
+        cut_before = (cut.calls, cut.processed);
         println!("kill {kill}: {open} calls open a moment before, {now_cut} cut, {now_processed} of them processed by the vendor");
         assert!(now_cut as u64 >= LEAST_OPEN, "kill {kill} found only {now_cut} attempts open");
         in_flight += open.max(now_cut as u64);

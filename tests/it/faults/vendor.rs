@@ -14,8 +14,10 @@ pub struct TestVendor {
     client: reqwest::Client,
 }
 
-/// Calls that were cut by a kill, since the last look.
+/// Calls that were cut by a kill.
 pub struct Cut {
+    /// An otp may be cut more than once.
+    pub calls: usize,
     pub ids: HashSet<String>,
     /// How many of them the vendor had processed: killed between its acceptance and the settling.
     pub processed: usize,
@@ -51,9 +53,10 @@ impl TestVendor {
         serde_json::from_value(self.get("/processed").await["processed"].take()).unwrap()
     }
 
-    /// Calls under way now.
-    pub async fn open(&self) -> u64 {
-        self.get("/figures").await["figures"]["open"].as_u64().unwrap()
+    /// Calls under way now, and how often anything was processed so far.
+    pub async fn open_and_processed(&self) -> (u64, u64) {
+        let figures = self.get("/figures").await["figures"].take();
+        (figures["open"].as_u64().unwrap(), figures["processed"].as_u64().unwrap())
     }
 
     /// All calls cut so far.
@@ -61,7 +64,7 @@ impl TestVendor {
         let mut answer = self.get("/cut").await;
         let cut: Vec<Value> = serde_json::from_value(answer["cut"].take()).unwrap();
         let processed = cut.iter().filter(|call| call["processed"] == true).count();
-        Cut { ids: cut.iter().map(|call| call["id"].as_str().unwrap().to_owned()).collect(), processed }
+        Cut { calls: cut.len(), ids: cut.iter().map(|call| call["id"].as_str().unwrap().to_owned()).collect(), processed }
     }
 
     async fn get(&self, path: &str) -> Value {
