@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use tidings_admin::{
     Actor, Error,
-    backend::Fault,
     views::{ProviderDetail, ProviderEvent, ProviderRow, ProviderSample, ProviderState, SignalName, SignalView, Steering},
 };
 use tidings_core::{
-    fleet::{Command, Order, ProviderView, State},
+    fleet::{Command, ProviderView, State},
     health::{Reading, Signal},
 };
 
@@ -150,28 +149,15 @@ impl AdminBackend {
     }
 
     pub(super) async fn steer_provider(&self, actor: &Actor, name: &str, steering: Steering, reason: &str) -> Result<(), Error> {
-        let (command, action) = match steering {
-            Steering::Pause => (Command::Pause, "provider.paused"),
-            Steering::Resume => (Command::Resume, "provider.resumed"),
-            Steering::Pin => (Command::Pin, "provider.pinned"),
-            Steering::Unpin => (Command::Unpin, "provider.unpinned"),
-            Steering::Weight(weight) => (Command::Weight(Some(weight)), "provider.weight_set"),
+        let command = match steering {
+            Steering::Pause => Command::Pause,
+            Steering::Resume => Command::Resume,
+            Steering::Pin => Command::Pin,
+            Steering::Unpin => Command::Unpin,
+            Steering::Weight(weight) => Command::Weight(Some(weight)),
         };
-        let desk = self.desks.base();
-        if desk.place(name).is_none() {
-            return Err(Error::NotFound);
-        }
-        if reason.chars().count() > 500 {
-            return Err(Error::Invalid(vec![Fault { field: "reason".to_owned(), text: "At most 500 characters.".to_owned() }]));
-        }
-        // In the log before it is in force: nobody moves traffic without a trace of it.
-        self.control.note_with(&self.acting(actor)?, action, name.to_owned(), None, Some(reason)).await.map_err(errors::control)?;
-        let order = Order { command, actor: actor.person.name.clone(), reason: reason.to_owned() };
-        for desk in self.desks.all() {
-            if let Some(place) = desk.place(name) {
-                desk.fleet().order(self.clock.moment(), place, &order);
-            }
-        }
+        self.control.steer(&self.acting(actor)?, name, command, reason).await.map_err(errors::control)?;
+        self.desks.obey(self.clock.moment(), self.control.steers());
         Ok(())
     }
 }

@@ -58,6 +58,7 @@ pub struct Shared {
     pub accept: Arc<Accept>,
     pub messages: Arc<dyn Messages>,
     pub receipts: Arc<crate::receipts::Intake>,
+    pub desks: Arc<crate::delivery::Desks>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,

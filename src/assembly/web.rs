@@ -21,6 +21,7 @@ impl Node {
             accept: Arc::clone(&self.accept),
             messages: Arc::clone(&self.messages),
             receipts: Arc::new(receipts::Intake::new(Arc::clone(&self.desks) as _, Arc::clone(&self.receipts), Arc::clone(&self.metrics))),
+            desks: Arc::clone(&self.desks),
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),

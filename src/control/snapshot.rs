@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{
     model::{
-        ApiKey, App, Approval, KeyHash, Kind, RecipientHash, Record, RoutingRevision, RoutingState, SealedSecret, Signature, Suppression,
-        Template, TemplateVersion, TokenFamily, User, VersionStatus,
+        ApiKey, App, Approval, KeyHash, Kind, RecipientHash, Record, RoutingRevision, RoutingState, SealedSecret, Signature, Steering,
+        Suppression, Template, TemplateVersion, TokenFamily, User, VersionStatus,
     },
     secrets::OpenSecrets,
 };
@@ -116,6 +116,7 @@ pub struct Snapshot {
     revisions: Map<u32, Kept<RoutingRevision>>,
     routing_state: Option<Arc<Kept<RoutingState>>>,
     routing: Routing,
+    steerings: Map<String, Kept<Steering>>,
     families: Map<Uuid, Kept<TokenFamily>>,
     secrets: Map<String, Kept<SealedSecret>>,
     opened: Arc<OpenSecrets>,
@@ -317,6 +318,15 @@ impl Snapshot {
         self.families.values()
     }
 
+    pub fn steerings(&self) -> impl Iterator<Item = &Arc<Kept<Steering>>> {
+        self.steerings.values()
+    }
+
+    /// What people said last about a provider.
+    pub fn steering_of(&self, provider: &str) -> Option<&Arc<Kept<Steering>>> {
+        self.steerings.get(provider)
+    }
+
     pub fn secrets(&self) -> impl Iterator<Item = &Arc<Kept<SealedSecret>>> {
         self.secrets.values()
     }
@@ -368,6 +378,7 @@ impl Snapshot {
                 }
             }
             Kind::Approval => drop(replace(&mut self.approvals, ApprovalId::from_uuid(document.id), kept(document)?)),
+            Kind::Steering => drop(replace(&mut self.steerings, document.name.clone(), kept(document)?)),
             Kind::Suppression => {
                 let new = kept::<Suppression>(document)?;
                 let suppressed = Arc::make_mut(&mut self.suppressed);

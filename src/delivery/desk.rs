@@ -1,7 +1,7 @@
 //! A routing revision at work: accounts at providers, routes to them, and the fleet that knows how they are.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +22,7 @@ use tidings_core::{
 use tidings_providers::{Provider, VendorTemplate};
 use tokio::sync::Notify;
 
-use super::EventLog;
+use super::{EventLog, Steer};
 use crate::telemetry::metrics;
 
 /// One configured account at a vendor, ready to be called.
@@ -173,11 +173,18 @@ pub struct Desks {
     base: ArcSwap<Desk>,
     trial: ArcSwap<Option<(u8, Arc<Desk>)>>,
     pub events: EventLog,
+    /// What people said, by provider, with the revision of their last word.
+    obeyed: Mutex<HashMap<String, (i64, Steer)>>,
 }
 
 impl Desks {
     pub fn new(base: Desk) -> Self {
-        Self { base: ArcSwap::from_pointee(base), trial: ArcSwap::from_pointee(None), events: EventLog::default() }
+        Self {
+            base: ArcSwap::from_pointee(base),
+            trial: ArcSwap::from_pointee(None),
+            events: EventLog::default(),
+            obeyed: Mutex::default(),
+        }
     }
 
     pub fn base(&self) -> Arc<Desk> {
@@ -202,6 +209,12 @@ impl Desks {
     pub fn replace(&self, base: Desk, trial: Option<(u8, Desk)>) {
         self.base.store(Arc::new(base));
         self.trial.store(Arc::new(trial.map(|(percent, desk)| (percent, Arc::new(desk)))));
+        // A new desk has heard nothing yet.
+        self.obeyed().clear();
+    }
+
+    pub(super) fn obeyed(&self) -> MutexGuard<'_, HashMap<String, (i64, Steer)>> {
+        self.obeyed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

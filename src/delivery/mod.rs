@@ -13,6 +13,7 @@ mod journey;
 mod lane;
 mod pulse;
 mod settle;
+mod steer;
 mod submit;
 mod worker;
 
@@ -24,6 +25,7 @@ pub use self::{
     desk::{Account, Callbacks, Desk, DeskSpec, Desks, Route, Routing},
     intake::{Intake, Seat},
     pulse::{EventLog, FleetEvent},
+    steer::Steer,
     worker::{Settings, Worker},
 };
 

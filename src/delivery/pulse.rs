@@ -26,6 +26,8 @@ const EVENTS_KEPT: usize = 1_000;
 /// A change of a provider's state, by the calendar.
 #[derive(Clone, Debug)]
 pub struct FleetEvent {
+    /// Counts from 1 in this process.
+    pub number: u64,
     pub at: Timestamp,
     pub revision: u32,
     pub event: Event,
@@ -36,8 +38,9 @@ pub struct FleetEvent {
 pub struct EventLog(Mutex<VecDeque<FleetEvent>>);
 
 impl EventLog {
-    fn add(&self, event: FleetEvent) {
+    fn add(&self, mut event: FleetEvent) {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        event.number = events.back().map_or(0, |newest| newest.number) + 1;
         if events.len() == EVENTS_KEPT {
             events.pop_front();
         }
@@ -104,7 +107,7 @@ impl Worker {
         if let (EventKind::Ejected, Some(reading), Some(place)) = (event.kind, reading, desk.place(&event.provider)) {
             desk.accounts[place].metrics.ejected(signal(reading.name));
         }
-        self.desks.events.add(FleetEvent { at: self.clock.now(), revision: desk.revision, event });
+        self.desks.events.add(FleetEvent { number: 0, at: self.clock.now(), revision: desk.revision, event });
     }
 
     async fn set_gauges(&self) {

@@ -8,6 +8,7 @@ mod audit;
 mod keys;
 mod messages;
 mod page;
+mod providers;
 mod refusals;
 mod requests;
 mod routing;
@@ -47,6 +48,14 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(routing::diff_revision))
         .routes(routes!(routing::submit_revision))
         .routes(routes!(routing::activate_revision))
+        .routes(routes!(providers::list_providers))
+        .routes(routes!(providers::get_provider))
+        .routes(routes!(providers::list_provider_events))
+        .routes(routes!(providers::pause_provider))
+        .routes(routes!(providers::resume_provider))
+        .routes(routes!(providers::pin_provider))
+        .routes(routes!(providers::unpin_provider))
+        .routes(routes!(providers::weigh_provider))
         .routes(routes!(suppressions::list_suppressions, suppressions::create_suppression))
         .routes(routes!(suppressions::delete_suppression))
         .routes(routes!(users::list_users, users::create_user))

@@ -10,6 +10,7 @@ mod approval;
 mod identity;
 mod key;
 mod routing;
+mod steering;
 mod suppression;
 mod template;
 
@@ -22,6 +23,7 @@ pub use self::{
     identity::{Role, SealedSecret, TokenFamily, User},
     key::{ApiKey, KeyHash, MIN_SECRET_CHARS, NotAKey, Scope, Scopes},
     routing::{Match, Provider, Route, RoutingDocument, RoutingRevision, RoutingState, SettingValue},
+    steering::{Hand, Steering},
     suppression::{RecipientHash, Suppression},
     template::{Signature, Template, TemplateVersion, VersionStatus},
 };
@@ -38,6 +40,8 @@ tidings_core::words! {
         Suppression = "suppression",
         RoutingRevision = "routing_revision",
         RoutingState = "routing_state",
+        /// What people said about a provider.
+        Steering = "steering",
         /// A log-in or a client's exchange: the rotating refresh token and everything signed with it.
         TokenFamily = "token_family",
         /// A sealed secret of the installation's own: signing keys, the key of the audit chain, the key of look-ups.
