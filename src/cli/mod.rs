@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod healthcheck;
+mod migrate;
 mod serve;
 mod simulate;
 mod simulate_provider;
@@ -65,6 +66,7 @@ enum Command {
     Bench(bench::Bench),
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
+    Migrate(migrate::Migrate),
     Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
 }
@@ -78,6 +80,7 @@ impl Command {
             Self::Bench(command) => command.run(global).await,
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,
+            Self::Migrate(command) => command.run(global).await,
             Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,
         }

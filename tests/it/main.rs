@@ -7,3 +7,4 @@ mod delivery;
 mod faults;
 mod servers;
 mod suites;
+mod torture;

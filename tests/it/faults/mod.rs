@@ -8,3 +8,5 @@ mod kill;
 mod node;
 mod redaction;
 mod vendor;
+
+pub use self::vendor::TestVendor;

@@ -1,0 +1,134 @@
+//! Two API nodes and two workers, each a process with a folder of its own.
+
+use std::{
+    fs::OpenOptions,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::{Child, Command};
+
+use super::server::Server;
+use crate::faults::TestVendor;
+
+pub const KEY: &str = "tk_live_torture0123456789abcdef0123456789ab";
+const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+pub struct Node {
+    pub address: SocketAddr,
+    role: &'static str,
+    folder: PathBuf,
+    child: Child,
+}
+
+pub struct Cluster {
+    /// api, api, worker, worker.
+    pub nodes: Vec<Node>,
+}
+
+impl Cluster {
+    pub async fn start(home: &Path, servers: &[Server; 3], vendor: &TestVendor) -> Self {
+        let limits = "max_in_flight = 200\nreceipts = false\ntimeout_ms = 3000";
+        let app = format!(
+            "[[apps]]\nname = \"shop\"\nlive = true\nfree_text = true\n\
+             [[apps.keys]]\nname = \"shop\"\nsecret = \"{KEY}\"\nscopes = [\"messages:send\", \"messages:read\"]\n"
+        );
+        std::fs::write(home.join("bootstrap.toml"), format!("{app}{}", vendor.account("a", limits))).unwrap();
+        std::fs::write(home.join("master.key"), MASTER_KEY).unwrap();
+        let [postgres, redis, kafka] = servers;
+        let mut nodes = Vec::new();
+        for (number, role) in ["api", "api", "worker", "worker"].into_iter().enumerate() {
+            let folder = home.join(format!("{role}{number}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let settings = format!(
+                "data_dir = \"{}\"\n[http]\nlisten = \"{address}\"\n[bootstrap]\nfile = \"{}\"\n[log]\nfilter = \"info\"\n\
+                 [secrets]\nmaster_key_file = \"{}\"\n[database]\nurl = \"postgres://tidings@127.0.0.1:{}/postgres\"\n\
+                 [redis]\nurl = \"redis://127.0.0.1:{}\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\npartitions = 6\n",
+                folder.join("data").display(),
+                home.join("bootstrap.toml").display(),
+                home.join("master.key").display(),
+                postgres.port,
+                redis.port,
+                kafka.port,
+            );
+            std::fs::write(folder.join("tidings.toml"), settings).unwrap();
+            if number == 0 {
+                let migrated = command(&folder, "migrate").status().await.unwrap();
+                assert!(migrated.success(), "{}", log(&folder));
+            }
+            let child = command(&folder, role).spawn().unwrap();
+            let mut node = Node { address, role, folder, child };
+            // One after the other: the first one brings the bootstrap file in.
+            node.until_ready().await;
+            nodes.push(node);
+        }
+        Self { nodes }
+    }
+
+    pub fn apis(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().filter(|node| node.role == "api").map(|node| node.address).collect()
+    }
+
+    /// The last that each said.
+    pub fn logs(&self) -> String {
+        let last = |text: String| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(40)..].join("\n")
+        };
+        self.nodes.iter().map(|node| format!("== {}\n{}\n", node.folder.display(), last(log(&node.folder)))).collect()
+    }
+}
+
+impl Node {
+    async fn until_ready(&mut self) {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+        let ready = async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    panic!("{} ended with {status}:\n{}", self.role, log(&self.folder));
+                }
+                let answer = client.get(format!("http://{}/readyz", self.address)).send().await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(READY_WITHIN, ready).await.is_err() {
+            panic!("{} was not ready in time:\n{}", self.role, log(&self.folder));
+        }
+    }
+
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and waits for an orderly end.
+    pub async fn stop(&mut self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        drop(std::process::Command::new("kill").arg(pid).status());
+        let status = self.child.wait().await.unwrap();
+        assert!(status.success(), "{} ended with {status}:\n{}", self.role, log(&self.folder));
+    }
+
+    pub async fn start_again(&mut self) {
+        self.child = command(&self.folder, self.role).spawn().unwrap();
+        self.until_ready().await;
+    }
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap()
+}
+
+fn command(folder: &Path, role: &str) -> Command {
+    let log = OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command.args([role, "--config"]).arg(folder.join("tidings.toml"));
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
+    command
+}
