@@ -79,6 +79,7 @@ fn draw(class: &'static str, values: &[Option<f64>], top: f64) -> Series {
                 run = Some(x);
             }
             (None, Some(last)) => {
+                dot(&mut line);
                 area += &format!("L{last:.1} {HEIGHT}Z");
                 run = None;
             }
@@ -86,9 +87,17 @@ fn draw(class: &'static str, values: &[Option<f64>], top: f64) -> Series {
         }
     }
     if let Some(last) = run {
+        dot(&mut line);
         area += &format!("L{last:.1} {HEIGHT}Z");
     }
     Series { class, line, area }
+}
+
+/// A single value has no line; drawn to itself, with round ends, it is a dot.
+fn dot(line: &mut String) {
+    if line.rfind('M') > line.rfind('L') {
+        line.push_str("h0");
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +113,7 @@ mod tests {
     #[test]
     fn a_gap_in_the_data_is_a_gap_in_the_line() {
         let chart = Chart::new(&[("p50", vec![Some(1.0), Some(0.5), None, Some(1.0)])], "", String::new(), String::new());
-        assert_eq!(chart.series[0].line, "M0.0 0.0L200.0 60.0M600.0 0.0");
+        assert_eq!(chart.series[0].line, "M0.0 0.0L200.0 60.0M600.0 0.0h0");
         assert_eq!(chart.series[0].area, "M0.0 120V0.0L200.0 60.0L200.0 120ZM600.0 120V0.0L600.0 120Z");
     }
 

@@ -13,7 +13,7 @@ use tidings_core::{
 
 use super::{AdminBackend, errors, history::Rates};
 use crate::{
-    delivery::{Account, Callbacks, Desk, FleetEvent},
+    delivery::{Account, Callbacks, FleetEvent},
     telemetry::metrics,
 };
 
@@ -62,7 +62,9 @@ impl AdminBackend {
         let rates = self.history.rates();
         let kinds = self.kinds();
         let own = desk.accounts.iter().zip(&views).filter(|(account, _)| !account.built_in);
-        own.map(|(account, view)| self.provider_row(account, view, &rates, &kinds)).collect()
+        let mut rows: Vec<ProviderRow> = own.map(|(account, view)| self.provider_row(account, view, &rates, &kinds)).collect();
+        share_within_channels(&mut rows);
+        rows
     }
 
     fn kinds(&self) -> HashMap<String, String> {
@@ -100,7 +102,7 @@ impl AdminBackend {
         let account = &desk.accounts[place];
         let view = desk.fleet().view(self.clock.moment()).into_iter().nth(place)?;
         let events = self.provider_events(Some(name), EVENTS);
-        let row = self.provider_row(account, &view, &self.history.rates(), &self.kinds());
+        let row = self.see_providers().into_iter().find(|row| row.name == name)?;
         let last = events.first().filter(|_| row.state != ProviderState::Healthy);
         Some(ProviderDetail {
             since: last.map(|event| event.at),
@@ -110,7 +112,7 @@ impl AdminBackend {
             signals: view.signals.iter().map(reading).collect(),
             history: self.provider_history(name),
             events,
-            receipt_address: self.receipt_address(&desk, account),
+            receipt_address: self.receipt_address(account),
             row,
         })
     }
@@ -132,8 +134,7 @@ impl AdminBackend {
     }
 
     /// What to enter at the vendor, with the token that proves it is the vendor who calls.
-    fn receipt_address(&self, desk: &Desk, account: &Account) -> Option<tidings_core::redact::Secret> {
-        let _ = desk;
+    fn receipt_address(&self, account: &Account) -> Option<tidings_core::redact::Secret> {
         let plain = || Callbacks { public_url: self.public_url.clone() }.address(&account.spec.name, None);
         account.spec.receipts.then(|| account.callback.clone().unwrap_or_else(plain))
     }
@@ -159,6 +160,18 @@ impl AdminBackend {
         self.control.steer(&self.acting(actor)?, name, command, reason).await.map_err(errors::control)?;
         self.desks.obey(self.clock.moment(), self.control.steers());
         Ok(())
+    }
+}
+
+/// A fleet knows nothing of channels, but a share of all traffic says little where they do not compete.
+fn share_within_channels(rows: &mut [ProviderRow]) {
+    let sums: HashMap<_, f64> = rows.iter().fold(HashMap::new(), |mut sums, row| {
+        *sums.entry(row.channel).or_default() += row.share;
+        sums
+    });
+    for row in rows {
+        let sum = sums.get(&row.channel).copied().unwrap_or(0.0);
+        row.share = if sum > 0.0 { row.share / sum } else { 0.0 };
     }
 }
 

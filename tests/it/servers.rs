@@ -33,6 +33,10 @@ pub fn redis() -> Option<String> {
     given("TIDINGS_TEST_REDIS_URL")
 }
 
+pub fn chromedriver() -> Option<String> {
+    given("TIDINGS_TEST_CHROMEDRIVER")
+}
+
 /// A name that nobody else uses on these servers: a prefix of keys and topics.
 pub fn fresh_name() -> String {
     format!("test-{}", uuid::Uuid::from_u128(rand_id()).simple())

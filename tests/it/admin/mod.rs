@@ -1,0 +1,6 @@
+//! The operators' pages over a real node: journeys in a real browser, and what the deployment files rely on.
+
+mod browser;
+mod deploy;
+mod journeys;
+mod world;
