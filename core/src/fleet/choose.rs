@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticket, WaitReason, Why};
 use crate::{
-    health::{Probe, Standing},
+    health::{LastResort, Probe, Standing},
     limits::{Full, Limits},
     select::{Candidate, Candidates},
     time::Moment,
@@ -84,21 +84,26 @@ impl Fleet {
 
     /// Everybody is out: the least bad gets one call at a pace, everything else waits and uses nothing.
     fn least_bad(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, survey: Survey) -> Choice {
-        let mut best: Option<(bool, Moment, Moment, usize)> = None;
-        for &place in ask.candidates.iter().filter(|place| !ask.tried.contains(**place)) {
+        let mut best: Option<(LastResort, usize)> = None;
+        let mut tried_at = Moment::ZERO;
+        for &place in ask.candidates {
             let Some(member) = self.members.get(place).filter(|member| member.operator == Operator::Silent) else { continue };
-            let too_dear = ask.max_price.is_some_and(|most| member.spec.price.times(ask.segments) > most);
-            let resort = member.health.last_resort(now).filter(|_| !too_dear);
-            best = best.into_iter().chain(resort.map(|(costly, until, at)| (costly, until, at, place))).min();
-        }
-        let until = survey.back.unwrap_or(now + ASK_AGAIN).min(now + ASK_AGAIN.saturating_mul(10));
-        match best {
-            Some((_, _, at, place)) if at <= now && limits.room(now, place, ask.segments, ask.lane).is_ok() => {
-                Choice::Call(self.ticket(limits, now, ask, place, Manner::LeastBad, survey))
+            let Some(resort) = member.health.last_resort(now) else { continue };
+            tried_at = tried_at.max(resort.tried_at);
+            let may_take_it = ask.max_price.is_none_or(|most| member.spec.price.times(ask.segments) <= most) && !ask.tried.contains(place);
+            if may_take_it && best.is_none_or(|best| (resort, place) < best) {
+                best = Some((resort, place));
             }
-            Some((_, _, at, _)) => Choice::Wait { until: at.min(until).max(now + MOMENT), reason: WaitReason::AllOut },
-            None => Choice::Wait { until: until.max(now + MOMENT), reason: WaitReason::AllOut },
         }
+        let mut until = survey.back.unwrap_or(now + ASK_AGAIN).min(now + ASK_AGAIN.saturating_mul(10));
+        if let Some((resort, place)) = best.filter(|(resort, _)| resort.askable) {
+            let at = tried_at + resort.pace;
+            if at <= now && limits.room(now, place, ask.segments, ask.lane).is_ok() {
+                return Choice::Call(self.ticket(limits, now, ask, place, Manner::LeastBad, survey));
+            }
+            until = until.min(at);
+        }
+        Choice::Wait { until: until.max(now + MOMENT), reason: WaitReason::AllOut }
     }
 
     fn survey(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Survey {

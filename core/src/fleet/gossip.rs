@@ -1,8 +1,8 @@
 //! What processes tell each other: a summary every fifth of a second, sooner when something happened.
 //!
 //! A summary is a snapshot of one process and replaces its earlier ones. Merging adds counts and compares verdicts, so
-//! summaries may be lost, repeated and heard in any order; the same set of them leads to the same state. A process that hears
-//! nothing goes on with its own view.
+//! the order in which processes are heard does not matter, summaries may be lost and repeated, and one that is older than
+//! what was heard already says nothing. A process that hears nothing goes on with its own view.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,8 @@ pub struct Summary {
 impl Fleet {
     /// Whether others should hear now rather than at the next regular time.
     pub fn take_news(&mut self) -> bool {
-        self.members.iter_mut().fold(false, |news, member| member.health.take_news() || news)
+        // Every member is asked: news that was taken is not told twice.
+        self.members.iter_mut().filter_map(|member| member.health.take_news().then_some(())).count() > 0
     }
 
     /// What this process tells now.

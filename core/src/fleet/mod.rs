@@ -228,6 +228,10 @@ impl Fleet {
         for transition in self.members[place].health.take_transitions() {
             let (provider, state) = (Arc::clone(&self.members[place].spec.name), self.members[place].state(now));
             let Transition { kind, reading, adopted, again } = transition;
+            if kind == EventKind::Ramping && (0..self.members.len()).all(|other| other == place || self.members[other].health.is_out()) {
+                // Where everybody was out, whatever had struck them all is over: the others need not sit out their time.
+                self.members.iter_mut().for_each(|member| member.health.hurry(now));
+            }
             self.record(Event { at: now, provider, kind, state, reading, actor: None, reason: None, adopted, again });
         }
     }

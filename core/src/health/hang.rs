@@ -4,7 +4,8 @@
 //! age `a` multiplies the odds by `((1−h)·S(a)+h)/S(a)`, where `S` is the provider's own share of answers slower than `a`; a
 //! call that has answered divides them by ten. What one call can say is capped (`S` at least 1 %), because no likelihood is
 //! exact: at least four must agree. Below the ejecting threshold lies one that merely stops new calls until those that are
-//! out have answered; it costs nothing and dissolves by itself.
+//! out have answered; it costs nothing and dissolves by itself. While new calls are held back there is time to tell a hang from
+//! a provider that has become slow, which is the mean's business: only ages that half as much latency again does not explain eject.
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,8 @@ const LEAST_SAMPLES: f64 = 2.0;
 /// Evidence (in nats) that holds new calls back, and that ejects.
 pub const SUSPECT_AT: f64 = 8.0;
 pub const EJECT_AT: f64 = 18.0;
+/// A provider that has just become so many times slower still answers: an ejection needs ages that this does not explain.
+pub const STILL_ANSWERS: f64 = 1.5;
 /// What the memory must rest on before ages mean anything.
 pub const MIN_SAMPLES: f64 = 60.0;
 /// Calls that are remembered at most; more are out only in a cluster that hangs anyway.

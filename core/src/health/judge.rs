@@ -132,9 +132,14 @@ impl Health {
         let (evidence, calls) = self.hang.evidence(now, &self.normal, known, elsewhere);
         self.suspicion = evidence;
         self.suspected = evidence >= hang::SUSPECT_AT;
+        if !self.suspected {
+            return;
+        }
+        let slow = Known { slower: known.slower * hang::STILL_ANSWERS, ..known };
+        let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, slow, elsewhere).0 >= hang::EJECT_AT;
         // Held back, and everything that was out has ended without an answer: only a probe can tell more.
-        let stuck = self.suspected && self.hang.out == 0 && elsewhere.is_empty();
-        if evidence >= hang::EJECT_AT || stuck {
+        let stuck = self.hang.out == 0 && elsewhere.is_empty();
+        if hangs || stuck {
             #[expect(clippy::cast_precision_loss, reason = "calls out")]
             let reading = self.timeouts_reading(calls as f64, calls);
             self.eject(now, reading, 1.0, true, dice);
@@ -177,7 +182,7 @@ impl Health {
                 self.decided_here();
             }
             Outcome::Unavailable | Outcome::RejectedAccount | Outcome::Ambiguous => {
-                self.probe_failed(now, outcome == Outcome::Ambiguous, dice)
+                self.probe_failed(now, outcome == Outcome::Ambiguous, dice);
             }
         }
     }

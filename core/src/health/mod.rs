@@ -39,6 +39,7 @@ pub use self::{
     report::Report,
     signal::{Reading, Signal},
     thresholds::Thresholds,
+    verdict::LastResort,
 };
 use crate::{
     attempt::Outcome,
@@ -106,13 +107,14 @@ pub struct Health {
     refreshed_at: Moment,
     ticked_s: u64,
     latency_s: f64,
+    /// The busiest rate, and when it was.
+    peak: (f64, Moment),
     outage: Outage,
     /// The latest decision: its number, and who made it.
     version: u64,
     owner: u64,
     /// Calls that started earlier say nothing any more.
     reset_at: Moment,
-    last_probe: Option<Moment>,
     counter: Counter,
     peers: Peers,
     has_news: bool,
@@ -142,11 +144,11 @@ impl Health {
             refreshed_at: now,
             ticked_s: now.since_start().as_secs(),
             latency_s: 0.0,
+            peak: (0.0, now),
             outage: Outage::new(now),
             version: 0,
             owner: 0,
             reset_at: now,
-            last_probe: None,
             counter: Counter::default(),
             peers: Peers::default(),
             has_news: false,
@@ -162,7 +164,6 @@ impl Health {
     pub fn started(&mut self, now: Moment, probe: Option<Probe>) -> u64 {
         self.recent.started(now);
         if let Some(probe) = probe {
-            self.last_probe = Some(now);
             self.outage.probe(now, probe == Probe::LeastBad);
             self.decided_here();
         }
@@ -239,6 +240,7 @@ impl Health {
     }
 
     fn each_second(&mut self, now: Moment, second: u64) {
+        self.peak = (self.peak_rate(now), now);
         self.normal_is_stale |= self.baseline.tick(now);
         if self.settings.receipts {
             let elsewhere = self.peers.receipts(now);
@@ -296,14 +298,19 @@ impl Health {
             return u32::MAX;
         }
         let usual_s = (self.normal.mean_ln + self.normal.sigma.powi(2) / 2.0).exp();
-        let expected = self.recent.rate(now) * self.recent.mean_s(now).unwrap_or(usual_s).max(usual_s);
+        let expected = self.peak_rate(now) * self.recent.mean_s(now).unwrap_or(usual_s).max(usual_s);
         (CAP_LEAST + expected + CAP_SPREADS * expected.sqrt()).ceil() as u32
+    }
+
+    /// The busiest rate lately: an outage or a pause must not shut out the crowd that waits for its end.
+    fn peak_rate(&self, now: Moment) -> f64 {
+        self.recent.rate(now).max(self.peak.0 * (-now.since(self.peak.1).as_secs_f64() / PEAK_RATE_FADES_S).exp())
     }
 
     /// The age at which a call is hopeless, if calls hang.
     pub fn hopeless_after(&self, now: Moment) -> Option<Duration> {
         let hangs = match self.standing(now) {
-            Standing::Suspected => true,
+            Standing::Suspected => self.suspicion >= hang::EJECT_AT,
             Standing::Out { .. } | Standing::Probe => self.outage.cause().is_some_and(|cause| cause.costly),
             Standing::Open { .. } => false,
         };
@@ -323,6 +330,8 @@ impl Health {
     }
 }
 
+/// The busiest rate fades by two thirds in this time.
+const PEAK_RATE_FADES_S: f64 = 120.0;
 /// Calls in flight that are always allowed, and how many standard deviations above the expected number.
 const CAP_LEAST: f64 = 3.0;
 const CAP_SPREADS: f64 = 4.0;

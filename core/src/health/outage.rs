@@ -16,7 +16,7 @@ use crate::{dice::Dice, time::Moment};
 const GROWTH: f64 = 1.7;
 const JITTER: f64 = 0.2;
 /// First and longest ejection where a failed probe loses nothing.
-const HARMLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
+const HARMLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 /// And where it may lose a message.
 const COSTLY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(18));
 /// At low traffic a probe is a large part of it: at most one in the time of so many messages, up to a limit.
@@ -61,6 +61,8 @@ pub struct Outage {
     phase: Phase,
     cause: Option<Cause>,
     since: Moment,
+    /// When somebody in the cluster last found out, or began to: the ejection, then each probe's start.
+    tried_at: Moment,
     /// Ejections that count, and since when the provider has been well.
     count: f64,
     well_since: Moment,
@@ -70,7 +72,7 @@ pub struct Outage {
 
 impl Outage {
     pub const fn new(now: Moment) -> Self {
-        Self { phase: Phase::In, cause: None, since: now, count: 0.0, well_since: now, ramped_at: None, doubled: 0 }
+        Self { phase: Phase::In, cause: None, since: now, tried_at: now, count: 0.0, well_since: now, ramped_at: None, doubled: 0 }
     }
 
     pub const fn phase(&self) -> Phase {
@@ -85,12 +87,16 @@ impl Outage {
         self.since
     }
 
+    pub const fn tried_at(&self) -> Moment {
+        self.tried_at
+    }
+
     /// Takes the provider out. A return that failed continues the old outage.
     pub fn eject(&mut self, now: Moment, cause: Cause, dice: &mut Dice) {
         let returning = matches!(self.phase, Phase::Probing { .. } | Phase::Ramping { .. });
         if !returning {
             self.forgive(now);
-            self.since = now;
+            (self.since, self.tried_at) = (now, now);
         }
         let relapse = match self.phase {
             Phase::Ramping { since } => now.since(since) >= RAMP_STEP.mul_f64(1.5),
@@ -147,6 +153,7 @@ impl Outage {
 
     /// A probe goes out. From an ejection that has not ended, where everybody is out: one answer is enough.
     pub fn probe(&mut self, now: Moment, least_bad: bool) {
+        self.tried_at = now;
         match &mut self.phase {
             Phase::Probing { out_since, .. } => *out_since = Some(now),
             Phase::Out { .. } if least_bad => self.phase = Phase::Probing { successes: 0, needed: 1, out_since: Some(now) },
@@ -154,6 +161,13 @@ impl Outage {
         }
         if least_bad && let Phase::Probing { needed, .. } = &mut self.phase {
             *needed = 1;
+        }
+    }
+
+    /// An ejection ends now.
+    pub const fn hurry(&mut self, now: Moment) {
+        if let Phase::Out { until } = &mut self.phase {
+            *until = now;
         }
     }
 
@@ -186,6 +200,9 @@ impl Outage {
         if phase == Phase::In && self.phase != Phase::In {
             self.well_since = now;
             self.ramped_at = Some(now);
+        }
+        if matches!(phase, Phase::Probing { .. }) || matches!(self.phase, Phase::In) {
+            self.tried_at = now;
         }
         (self.phase, self.cause, self.since, self.count) = (phase, cause, since, count.max(0.0));
     }

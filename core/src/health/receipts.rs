@@ -191,7 +191,7 @@ impl Receipts {
     }
 
     /// Share that is usually missing of a cohort whose youngest message is `age_s` old.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "seconds of a cohort")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a cohort")]
     fn usually_missing(&self, age_s: f64) -> f64 {
         if age_s < 0.0 {
             return 1.0;

@@ -26,21 +26,26 @@ impl Health {
         self.owner == self.me || self.peers.is_silent(now, self.owner)
     }
 
-    /// Where everybody is out: whether this provider costs a message if it is not back, how bad it is, and when it may be
-    /// asked once. `None` if that is another process's business.
-    pub fn last_resort(&self, now: Moment) -> Option<(bool, Moment, Moment)> {
-        let (until, probe_out) = match self.outage.phase() {
-            Phase::Out { until } => (until, None),
-            Phase::Probing { out_since, .. } => (now, out_since),
+    /// How this provider stands among those that are out; `None` if it serves.
+    pub fn last_resort(&self, now: Moment) -> Option<LastResort> {
+        let waiting = match self.outage.phase() {
+            Phase::Out { .. } => false,
+            Phase::Probing { out_since, .. } => out_since.is_some(),
             Phase::In | Phase::Ramping { .. } => return None,
         };
-        if !self.is_mine(now) || probe_out.is_some() {
-            return None;
-        }
         let costly = self.outage.cause().is_some_and(|cause| cause.costly);
-        let pace = if costly { PACE_COSTLY } else { PACE };
-        let last = self.last_probe.unwrap_or(self.outage.since()).max(self.outage.since());
-        Some((costly, until, last + pace))
+        let tried_at = self.outage.tried_at();
+        Some(LastResort { costly, tried_at, askable: !waiting && self.is_mine(now), pace: if costly { PACE_COSTLY } else { PACE } })
+    }
+
+    /// Whether it gets nothing but probes.
+    pub const fn is_out(&self) -> bool {
+        matches!(self.outage.phase(), Phase::Out { .. } | Phase::Probing { .. })
+    }
+
+    /// There is reason to believe that it is back: an ejection ends now.
+    pub const fn hurry(&mut self, now: Moment) {
+        self.outage.hurry(now);
     }
 
     /// Whether others should hear of this before the next report is due.
@@ -121,8 +126,21 @@ impl Health {
     }
 }
 
+/// A provider that is out, where everybody is. The least is the least bad: no message is lost if it is not back, and it was
+/// not tried for the longest time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastResort {
+    pub costly: bool,
+    /// When somebody in the cluster found out last, as far as is known here.
+    pub tried_at: Moment,
+    /// Whether this process may try it now.
+    pub askable: bool,
+    /// Time between two tries, whichever providers they go to.
+    pub pace: Duration,
+}
+
 /// Where everybody is out, one provider gets one call in this time; twice as long where the call may be lost.
-const PACE: Duration = Duration::from_secs(1);
-const PACE_COSTLY: Duration = Duration::from_secs(2);
+const PACE: Duration = Duration::from_millis(1_100);
+const PACE_COSTLY: Duration = Duration::from_millis(1_100);
 /// Ages of cohorts that a report tells of.
 const RECEIPTS_TOLD_S: usize = 45;

@@ -91,13 +91,16 @@ impl Summary {
     }
 
     /// The figures in which this one is worse than `other` by more than a tie: its name, ours, theirs.
+    ///
+    /// Waiting and cost count only against a policy that submits as many: what it lost neither waited nor cost anything.
     pub fn worse_than(&self, other: &Self) -> Vec<(&'static str, f64, f64)> {
+        let loses = other.submitted < self.submitted * (1.0 - TIE);
         let more_is_worse = [
             ("unknown", self.unknown, other.unknown),
             ("duplicates", self.duplicates, other.duplicates),
             ("calls_wasted", self.calls_wasted, other.calls_wasted),
-            ("p99_ms", self.p99_ms, other.p99_ms),
-            ("cost", self.cost, other.cost),
+            ("p99_ms", self.p99_ms, if loses { f64::INFINITY } else { other.p99_ms }),
+            ("cost", self.cost, if loses { f64::INFINITY } else { other.cost }),
         ];
         let is_worse = |ours: f64, theirs: f64| ours > theirs * (1.0 + TIE) && ours - theirs > LUCK;
         let mut worse: Vec<_> = more_is_worse.into_iter().filter(|(_, ours, theirs)| is_worse(*ours, *theirs)).collect();

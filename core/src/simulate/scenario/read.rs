@@ -115,7 +115,7 @@ fn workers(reader: &mut Reader<'_>) -> Option<Workers> {
 }
 
 fn provider(reader: &mut Reader<'_>) -> Option<Provider> {
-    let name = required(reader, "name", |reader, key| reader.text(key));
+    let name = required(reader, "name", Reader::text);
     if name.is_some_and(|name| name.is_empty() || name == "t_s") {
         reader.wrong("name", "must not be empty or `t_s`");
     }

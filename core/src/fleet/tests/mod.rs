@@ -115,3 +115,6 @@ fn tickets_survive_a_revision_that_moves_or_drops_their_provider() {
     fleet.ended(at(2), second, Outcome::Accepted, None);
     assert!(fleet.view(at(2)).iter().all(|it| it.in_flight == 0));
 }
+
+mod gossip;
+mod properties;
