@@ -94,3 +94,10 @@ impl super::Control {
         self.passwords.hash(password, self.clock.random()).await.map_err(|_| super::Error::Busy)
     }
 }
+
+impl super::Control {
+    /// How often a password was computed: one for every try, whoever it is for.
+    pub fn password_computations(&self) -> u64 {
+        self.passwords.computations()
+    }
+}

@@ -113,12 +113,6 @@ impl Control {
         self.issue(&Holder::User { id: user.id, role: user.role }, &actor).await
     }
 
-    /// A session for somebody whom single sign-on has vouched for.
-    pub(super) async fn issue_to_user(&self, user: &super::model::User, origin: &Actor) -> Result<Issued, NoToken> {
-        let actor = Actor { id: ActorId::user(user), role: Some(user.role), ..origin.clone() };
-        self.issue(&Holder::User { id: user.id, role: user.role }, &actor).await
-    }
-
     async fn issue(&self, holder: &Holder, actor: &Actor) -> Result<Issued, NoToken> {
         let issued = self
             .change(|scene| {

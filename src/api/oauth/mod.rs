@@ -2,7 +2,8 @@
 //! documents say, because client libraries read them.
 
 use axum::{
-    extract::{Request, State},
+    body::Body,
+    extract::{FromRequest, Request, State},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,7 +25,6 @@ use crate::control::{
 
 /// A form here is a few hundred bytes.
 const MAX_FORM_BYTES: usize = 16 * 1024;
-const FORM: &str = "application/x-www-form-urlencoded";
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(token)).routes(routes!(revoke))
@@ -120,15 +120,14 @@ struct Form(Vec<(String, Secret)>);
 
 impl Form {
     async fn read(request: Request, api: &Api) -> Result<Self, Refused> {
-        let essence = |value: &str| value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
-        if !request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(essence) {
-            return Err(Refused::Request("the body is a form (application/x-www-form-urlencoded)"));
-        }
-        let reading = axum::body::to_bytes(request.into_body(), MAX_FORM_BYTES);
+        let (parts, body) = request.into_parts();
+        let reading = axum::body::to_bytes(body, MAX_FORM_BYTES);
         let read = tokio::time::timeout(api.http.body_timeout, reading).await;
         let bytes =
             read.map_err(|_| Refused::Problem(Code::RequestTimeout.into()))?.map_err(|_| Refused::Problem(Code::TooLarge.into()))?;
-        let pairs = form_pairs(&bytes);
+        let whole = Request::from_parts(parts, Body::from(bytes));
+        let form = axum::Form::<Vec<(String, Secret)>>::from_request(whole, &()).await;
+        let axum::Form(pairs) = form.map_err(|_| Refused::Request("the body is a form (application/x-www-form-urlencoded)"))?;
         let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -157,12 +156,6 @@ impl Form {
         let id = given.0.expose().parse().map_err(|_| Refused::Client)?;
         Ok(Some((id, given.1)))
     }
-}
-
-fn form_pairs(bytes: &[u8]) -> Vec<(String, Secret)> {
-    let uri = std::str::from_utf8(bytes).ok().and_then(|text| http::Uri::builder().path_and_query(format!("/?{text}")).build().ok());
-    let pairs = uri.and_then(|uri| axum::extract::Query::<Vec<(String, Secret)>>::try_from_uri(&uri).ok());
-    pairs.map(|pairs| pairs.0).unwrap_or_default()
 }
 
 /// `Authorization: Basic …` with both parts form-encoded, as RFC 6749, 2.3.1 has it; ids and secrets have no character that

@@ -2,17 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{Router, body::Body, extract::ConnectInfo};
+use http::{Method, Request, StatusCode, header};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings::{
+    accept::Accept,
+    api::{self, Api, Readiness, RequestIds},
     clock::Clock,
+    config::Config,
     control::{Bootstrap, Control, Options},
+    delivery::Intake,
     seal::Keyring,
-    store::SqliteControl,
+    store::{Sqlite, SqliteControl, control::ControlStore},
+    telemetry::Metrics,
 };
+use tower::ServiceExt;
+use utoipa_axum::router::OpenApiRouter;
 
 pub const LIVE: &str = "tk_live_0123456789abcdef0123456789abcdef";
 pub const TEST: &str = "tk_test_0123456789abcdef0123456789abcdef";
 pub const OTHER: &str = "tk_live_other6789abcdef0123456789abcdef0";
+pub const KEY_ID: &str = "key_01h455vb4pex5vsknk084sn02q";
 pub const PASSWORD: &str = "correct horse";
 
 pub const FILE: &str = r#"
@@ -82,6 +93,9 @@ settings = { url = "http://127.0.0.1:9000/send", receipt_token = "a-receipt-toke
 match = { channel = "sms", category = "otp", prefix = ["+86"], app = ["shop"] }
 select = "priority"
 providers = ["b", "a"]
+[[routes]]
+match = { channel = "sms" }
+providers = ["a"]
 "#;
 
 pub struct World {
@@ -112,8 +126,42 @@ impl World {
 
     /// One node on the common store.
     pub async fn node(&self, name: &str) -> Arc<Control> {
-        let keyring = Arc::new(Keyring::parse(&self.keys).unwrap());
-        Arc::new(Control::open(self.store().await, keyring, self.clock, self.options(name)).await.unwrap())
+        self.node_on(self.store().await, name).await
+    }
+
+    pub async fn node_on(&self, store: Arc<dyn ControlStore>, name: &str) -> Arc<Control> {
+        Arc::new(Control::open(store, self.keyring(), self.clock, self.options(name)).await.unwrap())
+    }
+
+    pub fn keyring(&self) -> Arc<Keyring> {
+        Arc::new(Keyring::parse(&self.keys).unwrap())
+    }
+
+    /// The whole API in front of a node.
+    pub async fn server(&self, control: &Arc<Control>) -> Server {
+        let name = uuid::Uuid::from_bytes(self.clock.random()).to_string();
+        let (messages, _writer) = Sqlite::open(&self.dir.path().join(name), self.keyring(), self.clock, |_| {}).await.unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let messages = Arc::new(messages);
+        let accept = Accept::new(Arc::clone(control), messages.clone(), Intake::default(), self.clock, Arc::clone(&metrics), 1_000_000);
+        let api = Api::new(api::Shared {
+            http: Config::default().http,
+            control: Arc::clone(control),
+            accept: Arc::new(accept),
+            messages,
+            clock: self.clock,
+            metrics,
+            readiness: Arc::new(Readiness::default()),
+            request_ids: RequestIds::new(self.clock.random()),
+        });
+        Server { router: api::router(api, OpenApiRouter::new(), true) }
+    }
+
+    /// A node with the bootstrap file applied, and the API in front of it.
+    pub async fn open(&self) -> (Arc<Control>, Server) {
+        let control = self.ready().await;
+        let server = self.server(&control).await;
+        (control, server)
     }
 
     /// A node with the bootstrap file applied.
@@ -121,5 +169,82 @@ impl World {
         let control = self.node("node").await;
         Bootstrap::read(FILE).unwrap().apply(&control).await.unwrap();
         control
+    }
+}
+
+/// The API, called without a network.
+pub struct Server {
+    router: Router,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: http::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        self.body
+    }
+}
+
+impl Server {
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_from(request, [192, 0, 2, 1]).await
+    }
+
+    pub async fn send_from(&self, mut request: Request<Body>, address: [u8; 4]) -> Answer {
+        request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::from((address, 40_000))));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = match body {
+            Some(body) => request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call(Method::GET, path, Some(token), None).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(token), Some(body)).await
+    }
+
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from(body));
+        self.send(request.unwrap()).await
+    }
+
+    pub async fn log_in(&self, name: &str) -> Value {
+        let body = json!({"name": name, "password": PASSWORD});
+        self.call(Method::POST, "/v1/admin/session", None, Some(body)).await.expect(200)
+    }
+
+    /// A session token of this person.
+    pub async fn session(&self, name: &str) -> String {
+        self.log_in(name).await["access_token"].as_str().unwrap().to_owned()
     }
 }

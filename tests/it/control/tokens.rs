@@ -1,0 +1,281 @@
+//! Tokens: exchanged, refreshed once, revoked everywhere; keys of every kind rotated without anybody being turned away.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, Request, header};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tidings::control::{Actor, Control, auth, model::ActorId};
+use tokio_util::sync::CancellationToken;
+
+use super::world::{KEY_ID, LIVE, Server, World};
+
+async fn exchange(server: &Server) -> Value {
+    server
+        .form("/v1/oauth/token", &[("grant_type", "client_credentials"), ("client_id", KEY_ID), ("client_secret", LIVE)])
+        .await
+        .expect(200)
+}
+
+async fn refresh(server: &Server, token: &Value) -> super::world::Answer {
+    server.form("/v1/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token.as_str().unwrap())]).await
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// Waits until a condition holds, for the five seconds that a revocation may take.
+async fn within_five_seconds(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(5), waiting).await.is_ok(), "{what} took more than 5 s");
+}
+
+#[tokio::test]
+async fn a_key_is_exchanged_for_a_token_that_does_what_the_key_does() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let tokens = exchange(&server).await;
+    assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&json!("Bearer"), &json!(900)));
+    server.get("/v1/messages", text(&tokens["access_token"])).await.expect(200);
+
+    let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{KEY_ID}:{LIVE}"));
+    let request = Request::post("/v1/oauth/token")
+        .header(header::AUTHORIZATION, format!("Basic {basic}"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body("grant_type=client_credentials&scope=messages:read".into());
+    let narrow = server.send(request.unwrap()).await;
+    assert_eq!(narrow.headers[header::CACHE_CONTROL], "no-store");
+    let narrow = narrow.expect(200);
+    assert_eq!(narrow["scope"], "messages:read");
+    server.get("/v1/messages", text(&narrow["access_token"])).await.expect(200);
+    server.post("/v1/messages", text(&narrow["access_token"]), json!({})).await.refused(403, "insufficient_scope");
+}
+
+#[tokio::test]
+async fn errors_are_those_of_the_rfc() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let credentials = [("client_id", KEY_ID), ("client_secret", LIVE)];
+    for (fields, status, error) in [
+        (vec![("grant_type", "client_credentials")], 401, "invalid_client"),
+        (vec![("grant_type", "client_credentials"), ("client_id", KEY_ID), ("client_secret", "tk_live_wrong")], 401, "invalid_client"),
+        (vec![("grant_type", "client_credentials"), ("client_id", "somebody"), ("client_secret", LIVE)], 401, "invalid_client"),
+        (vec![("grant_type", "password")], 400, "unsupported_grant_type"),
+        (vec![], 400, "invalid_request"),
+        (vec![("grant_type", "refresh_token")], 400, "invalid_request"),
+        (vec![("grant_type", "refresh_token"), ("refresh_token", "tr_forged")], 400, "invalid_grant"),
+        ([vec![("grant_type", "client_credentials"), ("scope", "everything")], credentials.to_vec()].concat(), 400, "invalid_scope"),
+        (vec![("grant_type", "password"), ("grant_type", "refresh_token")], 400, "invalid_request"),
+    ] {
+        let answer = server.form("/v1/oauth/token", &fields).await;
+        assert_eq!((answer.status.as_u16(), answer.body["error"].as_str()), (status, Some(error)), "{fields:?}");
+        assert!(answer.body["error_description"].is_string());
+        assert_eq!(answer.headers.contains_key(header::WWW_AUTHENTICATE), status == 401);
+    }
+}
+
+#[tokio::test]
+async fn a_used_refresh_token_ends_its_family() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let first = exchange(&server).await;
+    let second = refresh(&server, &first["refresh_token"]).await.expect(200);
+    let third = refresh(&server, &second["refresh_token"]).await.expect(200);
+    server.get("/v1/messages", text(&first["access_token"])).await.expect(200);
+
+    let stolen = refresh(&server, &second["refresh_token"]).await;
+    assert_eq!((stolen.status.as_u16(), &stolen.body["error"]), (400, &json!("invalid_grant")));
+    let honest = refresh(&server, &third["refresh_token"]).await;
+    assert_eq!(honest.body["error"], "invalid_grant", "the family went on after a used token came again");
+    for tokens in [&first, &second, &third] {
+        server.get("/v1/messages", text(&tokens["access_token"])).await.refused(401, "unauthorized");
+    }
+    // Another family of the same key is none of its business.
+    let other = exchange(&server).await;
+    server.get("/v1/messages", text(&other["access_token"])).await.expect(200);
+}
+
+#[tokio::test]
+async fn two_refreshes_at_once_are_a_reuse() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let first = exchange(&server).await;
+    let (one, two) = tokio::join!(refresh(&server, &first["refresh_token"]), refresh(&server, &first["refresh_token"]));
+    let good = [one.status, two.status].iter().filter(|status| status.as_u16() == 200).count();
+    assert_eq!(good, 1, "{one:?} {two:?}");
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let tokens = exchange(&server).await;
+    let revoke = [("token", text(&tokens["refresh_token"]))];
+    assert_eq!(server.form("/v1/oauth/revoke", &revoke).await.body["error"], "invalid_client", "anybody may revoke a key's tokens");
+    let revoke = [revoke[0], ("client_id", KEY_ID), ("client_secret", LIVE)];
+    server.form("/v1/oauth/revoke", &revoke).await.expect(200);
+    server.form("/v1/oauth/revoke", &revoke).await.expect(200);
+    server.form("/v1/oauth/revoke", &[("token", "of nobody")]).await.expect(200);
+    server.get("/v1/messages", text(&tokens["access_token"])).await.refused(401, "unauthorized");
+    assert_eq!(refresh(&server, &tokens["refresh_token"]).await.body["error"], "invalid_grant");
+}
+
+#[tokio::test]
+async fn revocations_reach_a_second_node_within_five_seconds() {
+    let world = World::new();
+    let (_first, here) = world.open().await;
+    let second = world.node("second").await;
+    let there = world.server(&second).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (second, stop) = (Arc::clone(&second), stop.clone());
+        async move { second.run(stop).await }
+    });
+
+    // What was made here is good there at once: an unknown token makes the node look.
+    let root = here.session("root").await;
+    there.get("/v1/admin/users", &root).await.expect(200);
+    let made = here.post("/v1/admin/apps/shop/keys", &root, json!({"name": "n", "scopes": ["messages:read"]})).await.expect(201);
+    let token = here
+        .form(
+            "/v1/oauth/token",
+            &[("grant_type", "client_credentials"), ("client_id", text(&made["id"])), ("client_secret", text(&made["secret"]))],
+        )
+        .await
+        .expect(200);
+    within_five_seconds("the new key", async || there.get("/v1/messages", text(&made["secret"])).await.status == 200).await;
+    within_five_seconds("its token", async || there.get("/v1/messages", text(&token["access_token"])).await.status == 200).await;
+
+    let path = format!("/v1/admin/apps/shop/keys/{}", text(&made["id"]));
+    here.call(Method::DELETE, &path, Some(&root), None).await.expect(204);
+    within_five_seconds("the revoked key", async || there.get("/v1/messages", text(&made["secret"])).await.status == 401).await;
+    within_five_seconds("its token", async || there.get("/v1/messages", text(&token["access_token"])).await.status == 401).await;
+
+    here.call(Method::DELETE, "/v1/admin/session", Some(&root), None).await.expect(204);
+    within_five_seconds("the log-out", async || there.get("/v1/admin/users", &root).await.status == 401).await;
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Asks again and again with a key and with tokens that are refreshed as they go; returns how often and who was refused.
+async fn under_load(server: &Server, stop: CancellationToken) -> (u32, Vec<String>) {
+    let (mut calls, mut refused) = (0, Vec::new());
+    let mut tokens = exchange(server).await;
+    while !stop.is_cancelled() {
+        for token in [LIVE, text(&tokens["access_token"])] {
+            let answer = server.get("/v1/messages", token).await;
+            calls += 1;
+            if answer.status != 200 {
+                refused.push(format!("{}: {}", answer.status, answer.body));
+            }
+        }
+        let next = refresh(server, &tokens["refresh_token"]).await;
+        if next.status != 200 {
+            refused.push(format!("refresh {}: {}", next.status, next.body));
+        } else {
+            tokens = next.body;
+        }
+    }
+    (calls, refused)
+}
+
+#[tokio::test]
+async fn every_kind_of_key_is_rotated_under_load_without_a_refusal() {
+    let mut world = World::new();
+    let (old, new_key) = (world.keys.clone(), tidings::seal::Keyring::line(&[8; 32]));
+    // Every node can open what the new master key seals before any of them seals with it.
+    world.keys = format!("{old}\n{new_key}");
+    let (control, server) = world.open().await;
+    let actor = Actor::own(ActorId::command());
+    let server = Arc::new(server);
+    let stop = CancellationToken::new();
+    let load = tokio::spawn({
+        let (server, stop) = (Arc::clone(&server), stop.clone());
+        async move { under_load(&server, stop).await }
+    });
+
+    // Signing keys: several at once in their overlap.
+    for _ in 0..3 {
+        control.rotate_signing_key(&actor).await.unwrap();
+    }
+    // API keys: the new one is there before the old one goes.
+    let root = server.session("root").await;
+    let new = server.post("/v1/admin/apps/shop/keys", &root, json!({"name": "next", "scopes": ["messages:read"]})).await.expect(201);
+    server.get("/v1/messages", text(&new["secret"])).await.expect(200);
+    server.get("/v1/messages", LIVE).await.expect(200);
+    // The master key: a node on which the new one comes first seals again, while the first node goes on.
+    world.keys = format!("{new_key}\n{old}");
+    let both = world.node("both").await;
+    let seals = both.seal_again(&actor).await.unwrap();
+    assert!(seals.secrets >= 4 && seals.revisions == 1, "{seals:?}");
+    assert_eq!(both.seal_again(&actor).await.unwrap(), tidings::control::keys::Resealed::default());
+    world.keys = new_key;
+    let new_only = world.node("new-only").await;
+    let there = world.server(&new_only).await;
+    there.get("/v1/messages", LIVE).await.expect(200);
+
+    stop.cancel();
+    let (calls, refused) = load.await.unwrap();
+    println!("{calls} calls while every key was rotated");
+    assert!(calls > 10 && refused.is_empty(), "{calls} calls, refused: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_new_signing_key_signs_once_every_node_has_it_and_the_old_one_verifies_to_the_end() {
+    let world = World::new();
+    let control = world.ready().await;
+    let now = world.clock.now();
+    let before = control.snapshot().opened().signing(now).unwrap().0.to_owned();
+    control.rotate_signing_key(&Actor::own(ActorId::command())).await.unwrap();
+    let snapshot = control.snapshot();
+    let kid = |after_s: u64| snapshot.opened().signing(now + Duration::from_secs(after_s)).map(|(kid, _)| kid.to_owned());
+    assert_eq!(kid(5), Some(before.clone()));
+    assert_ne!(kid(15), Some(before.clone()));
+    let verifies = |after_s: u64| snapshot.opened().verifying(&before, now + Duration::from_secs(after_s)).is_some();
+    assert!(verifies(900) && !verifies(1_000));
+}
+
+async fn verifier() -> (World, Arc<Control>) {
+    let world = World::new();
+    let control = world.ready().await;
+    (world, control)
+}
+
+#[test]
+fn no_text_makes_the_token_parser_panic_or_lets_anybody_in() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (world, control) = runtime.block_on(verifier());
+    let server = runtime.block_on(world.server(&control));
+    let genuine = runtime.block_on(exchange(&server))["access_token"].as_str().unwrap().to_owned();
+    let now = world.clock.now();
+    let snapshot = control.snapshot();
+    assert!(auth::verify(&snapshot, &genuine, now).is_ok());
+    assert!(auth::verify(&snapshot, &genuine, now + Duration::from_secs(901)).is_err());
+
+    let mutated = (0..genuine.len(), any::<u8>()).prop_map({
+        let genuine = genuine.clone();
+        move |(at, byte)| {
+            let mut bytes = genuine.clone().into_bytes();
+            bytes[at] = byte;
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+    });
+    let jwt = ("[A-Za-z0-9_-]{0,80}", "[A-Za-z0-9_-]{0,80}", "[A-Za-z0-9_-]{0,80}").prop_map(|(a, b, c)| format!("{a}.{b}.{c}"));
+    let key = "tk_(live|test)_[A-Za-z0-9_-]{0,80}";
+    let texts = prop_oneof![mutated, jwt, key, "\\PC{0,200}", "tr_[A-Za-z0-9_-]{0,60}"];
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2_000));
+    runner
+        .run(&texts, |text| {
+            // Some last characters of base64 do not count; every other change must be refused.
+            if auth::verify(&snapshot, &text, now).is_ok() {
+                prop_assert_eq!(&text[..text.len() - 1], &genuine[..genuine.len() - 1]);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
