@@ -12,13 +12,13 @@ use tidings::{
     clock::Clock,
     config::Config,
     control::{Bootstrap, Control, Options},
-    delivery::Intake,
+    delivery,
+    receipts::{Accounts, Confirm, Intake},
     seal::Keyring,
     store::{Sqlite, SqliteControl, control::ControlStore},
     telemetry::Metrics,
 };
 use tower::ServiceExt;
-use utoipa_axum::router::OpenApiRouter;
 
 pub const LIVE: &str = "tk_live_0123456789abcdef0123456789abcdef";
 pub const TEST: &str = "tk_test_0123456789abcdef0123456789abcdef";
@@ -143,18 +143,21 @@ impl World {
         let (messages, _writer) = Sqlite::open(&self.dir.path().join(name), self.keyring(), self.clock, |_| {}).await.unwrap();
         let metrics = Arc::new(Metrics::new());
         let messages = Arc::new(messages);
-        let accept = Accept::new(Arc::clone(control), messages.clone(), Intake::default(), self.clock, Arc::clone(&metrics), 1_000_000);
+        let receipts = Arc::new(Confirm::new(messages.clone(), Vec::new(), Arc::clone(&metrics), self.clock));
+        let accept =
+            Accept::new(Arc::clone(control), messages.clone(), delivery::Intake::default(), self.clock, Arc::clone(&metrics), 1_000_000);
         let api = Api::new(api::Shared {
             http: Config::default().http,
             control: Arc::clone(control),
             accept: Arc::new(accept),
+            receipts: Arc::new(Intake::new(Arc::new(NoProviders), receipts, Arc::clone(&metrics))),
             messages,
             clock: self.clock,
             metrics,
             readiness: Arc::new(Readiness::default()),
             request_ids: RequestIds::new(self.clock.random()),
         });
-        Server { router: api::router(api, OpenApiRouter::new(), true) }
+        Server { router: api::router(api, true) }
     }
 
     /// A node with the bootstrap file applied, and the API in front of it.
@@ -169,6 +172,15 @@ impl World {
         let control = self.node("node").await;
         Bootstrap::read(FILE).unwrap().apply(&control).await.unwrap();
         control
+    }
+}
+
+/// Nobody reports here.
+struct NoProviders;
+
+impl Accounts for NoProviders {
+    fn provider(&self, _name: &str) -> Option<Arc<dyn tidings_providers::Provider>> {
+        None
     }
 }
 
