@@ -157,7 +157,7 @@ impl World {
             readiness: Arc::new(Readiness::default()),
             request_ids: RequestIds::new(self.clock.random()),
         });
-        Server { router: api::router(api, true) }
+        Server { router: api::router(api, Router::new(), true) }
     }
 
     /// A node with the bootstrap file applied, and the API in front of it.
