@@ -12,12 +12,13 @@ use tidings::{
     clock::Clock,
     config::Config,
     control::{Bootstrap, Control, Options},
-    delivery,
-    receipts::{Accounts, Confirm, Intake},
+    delivery::{self, Desk, DeskSpec, Desks},
+    receipts::{Confirm, Intake},
     seal::Keyring,
     store::{Sqlite, SqliteControl, control::ControlStore},
     telemetry::Metrics,
 };
+use tidings_core::retry::BudgetSettings;
 use tower::ServiceExt;
 
 pub const LIVE: &str = "tk_live_0123456789abcdef0123456789abcdef";
@@ -146,11 +147,14 @@ impl World {
         let receipts = Arc::new(Confirm::new(messages.clone(), Vec::new(), Arc::clone(&metrics), self.clock));
         let accept =
             Accept::new(Arc::clone(control), messages.clone(), delivery::Intake::default(), self.clock, Arc::clone(&metrics), 1_000_000);
+        let nobody = DeskSpec { revision: 0, accounts: Vec::new(), routes: Vec::new(), budget: BudgetSettings::default(), seed: 0 };
+        let desks = Arc::new(Desks::new(Desk::new(nobody, self.clock.moment())));
         let api = Api::new(api::Shared {
             http: Config::default().http,
             control: Arc::clone(control),
             accept: Arc::new(accept),
-            receipts: Arc::new(Intake::new(Arc::new(NoProviders), receipts, Arc::clone(&metrics))),
+            receipts: Arc::new(Intake::new(Arc::clone(&desks) as _, receipts, Arc::clone(&metrics))),
+            desks,
             messages,
             clock: self.clock,
             metrics,
@@ -172,15 +176,6 @@ impl World {
         let control = self.node("node").await;
         Bootstrap::read(FILE).unwrap().apply(&control).await.unwrap();
         control
-    }
-}
-
-/// Nobody reports here.
-struct NoProviders;
-
-impl Accounts for NoProviders {
-    fn provider(&self, _name: &str) -> Option<Arc<dyn tidings_providers::Provider>> {
-        None
     }
 }
 
