@@ -6,6 +6,7 @@
 mod data_dir;
 mod desks;
 mod first_start;
+mod peers;
 mod rungs;
 mod watch;
 mod web;
@@ -100,7 +101,7 @@ impl Node {
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
         let mut intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
         if worker.is_some() {
-            rung.begin_work(&intake, &stop, &tasks)?;
+            rung.begin_work(&intake, &desks, clock, &stop, &tasks)?;
         }
         if !rung.hands_over() {
             intake = Intake::default();

@@ -92,3 +92,9 @@ CREATE TABLE meta (
     name  text  NOT NULL PRIMARY KEY,
     value bytea NOT NULL
 );
+
+-- Workers by when they were last seen, by the server's clock: they share the providers' contracts.
+CREATE TABLE workers (
+    node    uuid        NOT NULL PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);

@@ -8,11 +8,11 @@ use anyhow::{Context as _, bail};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DataDir, Role};
+use super::{DataDir, Role, peers::Peers};
 use crate::{
     clock::Clock,
     config::Config,
-    delivery::Intake,
+    delivery::{Desks, Intake},
     queue::{
         Envelopes, Parts, Road,
         kafka::{Producer, Topics, TopicsError},
@@ -160,8 +160,15 @@ impl Rung {
         Ok((road, recording, recorder))
     }
 
-    /// Lets a worker hear what other processes put, and what Kafka brings.
-    pub fn begin_work(&self, intake: &Intake, stop: &CancellationToken, tasks: &TaskTracker) -> anyhow::Result<()> {
+    /// Lets a worker hear what other processes put and what Kafka brings, and share contracts and health with its peers.
+    pub fn begin_work(
+        &self,
+        intake: &Intake,
+        desks: &Arc<Desks>,
+        clock: Clock,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<()> {
         let store = match &self.backing {
             Backing::Sqlite { .. } => return Ok(()),
             Backing::Postgres { store, .. } => store,
@@ -170,6 +177,14 @@ impl Rung {
                 store
             }
         };
+        let redis = match &self.backing {
+            Backing::Sqlite { .. } => None,
+            Backing::Postgres { redis, .. } => redis.clone(),
+            Backing::Kafka { redis, .. } => Some(Arc::clone(redis)),
+        };
+        let node = tidings_core::id::uuid_v7(clock.now(), clock.random());
+        let peers = Peers { redis, store: Arc::clone(store), desks: Arc::clone(desks), clock, node };
+        tasks.spawn(peers.run(stop.clone()));
         let (woken, intake, stop) = (store.woken(), intake.clone(), stop.clone());
         tasks.spawn(async move {
             loop {

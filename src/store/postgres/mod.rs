@@ -18,7 +18,7 @@ mod settle;
 mod steer;
 mod wake;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tidings_core::{
@@ -27,6 +27,7 @@ use tidings_core::{
     message::{Lane, Message, Status},
     time::Timestamp,
 };
+use uuid::Uuid;
 
 pub use self::{connection::Connections, control::PostgresControl, schema::SchemaError};
 use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
@@ -144,6 +145,11 @@ impl PostgresStore {
     pub async fn keys_since(&self, since: Timestamp, most: usize) -> Result<Vec<Reservation>, Error> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         run!(self.connections, |connection| record::keys_since(connection, since, most).await)
+    }
+
+    /// Notes that a worker lives; how many were seen within each of two times, this one included.
+    pub async fn register_worker(&self, node: Uuid, seen: Duration, registered: Duration) -> Result<(u32, u32), Error> {
+        run!(self.connections, |connection| queue::register_worker(connection, node, seen, registered).await)
     }
 
     /// The key that a message's records are published under: the same for the same recipient.

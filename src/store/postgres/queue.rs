@@ -1,11 +1,14 @@
 //! Taking messages and opening attempts.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, Row};
 use tidings_core::{
     id::MessageId,
     message::{Lane, Status},
     time::Timestamp,
 };
+use uuid::Uuid;
 
 use super::read::{number, status};
 use crate::store::{
@@ -104,4 +107,26 @@ pub async fn open_all(connection: &mut PgConnection, rows: &[OpenRow]) -> Result
         .await?;
     let opened = opened.iter().map(|row| row.try_get(0).map(MessageId::from_uuid)).collect::<Result<std::collections::HashSet<_>, _>>()?;
     Ok(rows.iter().map(|row| if opened.contains(&row.id) { Opening::Opened } else { Opening::Lost }).collect())
+}
+
+/// Notes that a worker lives and counts those seen within each of two times, by the server's clock.
+pub async fn register_worker(connection: &mut PgConnection, node: Uuid, seen: Duration, registered: Duration) -> Result<(u32, u32), Error> {
+    sqlx::query("INSERT INTO workers (node, seen_at) VALUES ($1, now()) ON CONFLICT (node) DO UPDATE SET seen_at = now()")
+        .bind(node)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM workers WHERE seen_at < now() - make_interval(secs => $1) - interval '1 hour'")
+        .bind(registered.as_secs_f64())
+        .execute(&mut *connection)
+        .await?;
+    let row = sqlx::query(
+        "SELECT count(*) FILTER (WHERE seen_at > now() - make_interval(secs => $1)), \
+         count(*) FILTER (WHERE seen_at > now() - make_interval(secs => $2)) FROM workers",
+    )
+    .bind(seen.as_secs_f64())
+    .bind(registered.as_secs_f64())
+    .fetch_one(connection)
+    .await?;
+    let count = |at: usize| Ok::<_, sqlx::Error>(u32::try_from(row.try_get::<i64, _>(at)?).unwrap_or(u32::MAX));
+    Ok((count(0)?, count(1)?))
 }

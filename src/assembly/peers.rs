@@ -1,0 +1,148 @@
+//! What workers tell each other: how their providers are, and how many of them share each contract.
+//!
+//! Health: a summary every fifth of a second through Redis, merged into every desk; without Redis each worker goes by its own
+//! view. Contracts: half is floors, split over all workers that were registered within the last minute; the other half goes to
+//! those that were seen within the last seconds. A worker registers in Redis and in the store and believes the larger number;
+//! one that reaches neither keeps to its floor. So the sum never exceeds the contract, whoever is away.
+
+use std::{sync::Arc, time::Duration};
+
+use tidings_core::fleet::Summary;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    delivery::Desks,
+    shared::{Redis, Shared},
+    store::postgres::PostgresStore,
+};
+
+const EVERY: Duration = Duration::from_millis(200);
+/// Rounds between two registrations: a second.
+const REGISTER_EVERY: u32 = 5;
+/// A summary is forgotten soon: an old one says nothing.
+const SUMMARY_LASTS: Duration = Duration::from_secs(5);
+/// Silent for longer, a worker's share of the granted half goes to the others.
+const SEEN: Duration = Duration::from_secs(5);
+/// Silent for longer, its floor does too: it has stopped using it, or was killed.
+const REGISTERED: Duration = Duration::from_secs(60);
+/// A grant outlives the next registration, not the one after.
+const GRANT_LASTS: Duration = Duration::from_millis(2_500);
+const TOPIC: &str = "health";
+
+/// How many workers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub seen: u32,
+    pub registered: u32,
+}
+
+impl Count {
+    /// This worker's share of a contract. `isolated`: it reaches nobody who could tell how many there are.
+    pub fn share(self, contract: f64, isolated: bool) -> f64 {
+        let floor = contract / 2.0 / f64::from(self.registered.max(1));
+        if isolated { floor } else { floor + contract / 2.0 / f64::from(self.seen.max(1)) }
+    }
+
+    fn larger(self, other: Self) -> Self {
+        Self { seen: self.seen.max(other.seen), registered: self.registered.max(other.registered) }
+    }
+}
+
+/// One worker among others.
+pub struct Peers {
+    pub redis: Option<Arc<Redis>>,
+    pub store: Arc<PostgresStore>,
+    pub desks: Arc<Desks>,
+    pub clock: Clock,
+    pub node: Uuid,
+}
+
+impl Peers {
+    pub async fn run(self, stop: CancellationToken) {
+        let (mut round, mut last): (u32, Option<Count>) = (0, None);
+        loop {
+            if round % REGISTER_EVERY == 0 {
+                let counted = self.count().await;
+                last = counted.or(last);
+                self.grant(last, counted.is_none());
+            }
+            round = round.wrapping_add(1);
+            if let Some(redis) = &self.redis {
+                self.gossip(redis).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn count(&self) -> Option<Count> {
+        let in_redis = async {
+            let redis = self.redis.as_ref()?;
+            let seen = redis.register("workers-seen", self.node, SEEN).await.ok()?.nodes;
+            let registered = redis.register("workers-registered", self.node, REGISTERED).await.ok()?.nodes;
+            Some(Count { seen, registered })
+        };
+        let in_store = async {
+            let (seen, registered) = self.store.register_worker(self.node, SEEN, REGISTERED).await.ok()?;
+            Some(Count { seen, registered })
+        };
+        // Whoever is frozen must not hold up the other.
+        let patience = Duration::from_secs(1);
+        let (redis, store) = tokio::join!(tokio::time::timeout(patience, in_redis), tokio::time::timeout(patience, in_store));
+        match (redis.ok().flatten(), store.ok().flatten()) {
+            (Some(redis), Some(store)) => Some(redis.larger(store)),
+            (redis, store) => redis.or(store),
+        }
+    }
+
+    /// Before anybody was counted nothing is granted at all.
+    fn grant(&self, count: Option<Count>, isolated: bool) {
+        let now = self.clock.moment();
+        for desk in self.desks.all() {
+            let contracts: Vec<(usize, f64)> =
+                desk.accounts.iter().enumerate().map(|(place, account)| (place, f64::from(account.spec.max_per_s))).collect();
+            let mut fleet = desk.fleet();
+            for (place, contract) in contracts.into_iter().filter(|(_, contract)| *contract > 0.0) {
+                fleet.grant(place, count.map_or(0.0, |count| count.share(contract, isolated)), now + GRANT_LASTS);
+            }
+        }
+    }
+
+    async fn gossip(&self, redis: &Redis) {
+        for desk in self.desks.all() {
+            let summary = desk.fleet().summary(self.clock.moment());
+            let told_at = self.clock.now().as_millis();
+            let Ok(value) = serde_json::to_vec(&(told_at, summary)) else { continue };
+            if redis.tell(&format!("{TOPIC}-{}", desk.revision), &self.node.simple().to_string(), &value, SUMMARY_LASTS).await.is_err() {
+                return;
+            }
+            let Ok(told) = redis.told(&format!("{TOPIC}-{}", desk.revision)).await else { return };
+            let (now, moment) = (self.clock.now().as_millis(), self.clock.moment());
+            for (_, value) in told.iter().filter(|(name, _)| *name != self.node.simple().to_string()) {
+                if let Ok((at, summary)) = serde_json::from_slice::<(i64, Summary)>(value) {
+                    let delay = Duration::from_millis(u64::try_from(now - at).unwrap_or(0));
+                    desk.fleet().merge(moment, &summary, delay);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_sum_to_more_than_the_contract() {
+        let both = Count { seen: 2, registered: 2 };
+        assert!((both.share(50.0, false) - 25.0).abs() < 1e-9);
+        let one_dead = Count { seen: 1, registered: 2 };
+        assert!((one_dead.share(50.0, false) - 37.5).abs() < 1e-9, "the dead one's floor is not given again yet");
+        assert!(one_dead.share(50.0, false) + both.share(50.0, true) <= 50.0, "it may only be cut off");
+        assert!((Count { seen: 1, registered: 1 }.share(50.0, false) - 50.0).abs() < 1e-9);
+    }
+}
