@@ -54,12 +54,9 @@ impl RequestIds {
         let count = self.count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let digit = |word: u64, place: usize| ALPHABET[(word >> (5 * place) & 31) as usize];
         let mut text = [0; 21];
-        for place in 0..8 {
-            text[place] = digit(self.process, place);
-        }
-        for place in 0..13 {
-            text[8 + place] = digit(count, place);
-        }
+        let (process, counted) = text.split_at_mut(8);
+        process.iter_mut().enumerate().for_each(|(place, slot)| *slot = digit(self.process, place));
+        counted.iter_mut().enumerate().for_each(|(place, slot)| *slot = digit(count, place));
         RequestId(Arc::from(std::str::from_utf8(&text).unwrap_or("unknown")))
     }
 }

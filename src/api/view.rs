@@ -97,7 +97,7 @@ impl<'a> CostView<'a> {
     /// What all attempts cost together; null while nobody has said.
     fn of_attempts(attempts: &'a [Attempt]) -> Option<Self> {
         let costs = attempts.iter().filter_map(|attempt| attempt.ended.as_ref()?.cost.as_ref());
-        let last = costs.clone().last()?;
+        let last = costs.clone().next_back()?;
         // Amounts in another currency cannot be added; the last one is what the message went out for.
         let amount =
             costs.filter(|cost| cost.currency == last.currency).fold(tidings_core::money::Amount::ZERO, |sum, cost| sum.plus(cost.amount));
@@ -224,9 +224,8 @@ impl<'a> Event<'a> {
 fn timeline(record: &Record) -> Vec<Event<'_>> {
     let message = &record.message;
     let mut events = vec![Event::new(message.accepted_at, "accepted")];
-    match message.first_status() {
-        first @ (Status::Held | Status::Scheduled) => events.push(Event::new(message.accepted_at, first.as_str())),
-        _ => {}
+    if let first @ (Status::Held | Status::Scheduled) = message.first_status() {
+        events.push(Event::new(message.accepted_at, first.as_str()));
     }
     events.extend(record.released_at.map(|at| Event::new(at, "released")));
     for Attempt { opened, ended } in &record.attempts {

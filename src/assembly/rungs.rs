@@ -150,13 +150,8 @@ impl Rung {
             recorder: group,
         });
         let watched = Arc::clone(&road);
-        let stop = recording.clone();
-        recorder.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = watched.watch_keys() => {}
-            }
-        });
+        recorder.spawn(recording.clone().run_until_cancelled_owned(watched.watch_keys()));
+        recorder.spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
         Ok((road, recording, recorder))
     }
 

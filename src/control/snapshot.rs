@@ -97,6 +97,9 @@ pub struct Routing {
     pub trial: Option<(Arc<Kept<RoutingRevision>>, u8)>,
 }
 
+/// An app's signatures by name.
+type SignaturesByName = HashMap<String, Arc<Kept<Signature>>>;
+
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     sequence: i64,
@@ -107,7 +110,7 @@ pub struct Snapshot {
     templates: Map<TemplateId, ReadyTemplate>,
     template_names: Arc<HashMap<AppId, HashMap<String, Arc<ReadyTemplate>>>>,
     signatures: Map<SignatureId, Kept<Signature>>,
-    signature_names: Arc<HashMap<AppId, HashMap<String, Arc<Kept<Signature>>>>>,
+    signature_names: Arc<HashMap<AppId, SignaturesByName>>,
     users: Map<UserId, Kept<User>>,
     user_names: Arc<HashMap<String, UserId>>,
     approvals: Map<ApprovalId, Kept<Approval>>,

@@ -23,6 +23,9 @@ const BATCH: usize = 500;
 /// After the store failed.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// What is known of each message of a batch.
+type Entries = HashMap<MessageId, (NewMessage, Option<Settled>)>;
+
 /// Consumes and writes until it is stopped.
 pub struct Recorder {
     consumer: Consumer,
@@ -104,7 +107,7 @@ impl Recorder {
     }
 
     /// One entry a message: the fact that came furthest.
-    fn fold(&self, records: &[Record]) -> (HashMap<MessageId, (NewMessage, Option<Settled>)>, Vec<ReceiptFact>) {
+    fn fold(&self, records: &[Record]) -> (Entries, Vec<ReceiptFact>) {
         let mut messages: HashMap<MessageId, (NewMessage, Option<Settled>)> = HashMap::new();
         let mut receipts = Vec::new();
         for record in records {

@@ -74,8 +74,7 @@ fn nesting(page: &str, tags: &[Tag]) {
     for tag in tags {
         if tag.closing {
             assert_eq!(open.pop(), Some(tag.name.as_str()), "{page}: </{}> closes something else; open: {open:?}", tag.name);
-        } else if !VOID.contains(&tag.name.as_str()) && !(tag.closes_itself && SHAPES.contains(&tag.name.as_str())) && tag.name != "option"
-        {
+        } else if !(VOID.contains(&tag.name.as_str()) || tag.closes_itself && SHAPES.contains(&tag.name.as_str())) && tag.name != "option" {
             open.push(&tag.name);
         } else if tag.name == "option" {
             open.push("option");

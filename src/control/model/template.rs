@@ -72,7 +72,7 @@ impl Template {
     pub fn is_locale(text: &str) -> bool {
         let parts: Vec<&str> = text.split('-').collect();
         let alphanumeric = |part: &&str| (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
-        parts.len() <= 4 && parts.iter().all(|part| alphanumeric(part)) && parts[0].bytes().all(|b| b.is_ascii_lowercase())
+        parts.len() <= 4 && parts.iter().all(alphanumeric) && parts[0].bytes().all(|b| b.is_ascii_lowercase())
     }
 }
 

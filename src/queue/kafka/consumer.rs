@@ -29,6 +29,8 @@ const FINISHING: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// Polls between two commits when many records come.
 const COMMIT_EVERY: u32 = 500;
+/// Polls between two looks at how much waits.
+const BALANCE_EVERY: u32 = 64;
 
 /// Where a record stands. It is finished by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,10 +166,9 @@ impl Shared {
         let Some(assigned) = (!changes.is_empty()).then(|| consumer.assignment().ok()).flatten() else { return };
         for (topic, pause) in changes {
             let mut list = TopicPartitionList::new();
-            assigned
-                .elements_for_topic(&self.topics[topic])
-                .iter()
-                .for_each(|element| drop(list.add_partition(element.topic(), element.partition())));
+            for element in assigned.elements_for_topic(&self.topics[topic]) {
+                list.add_partition(element.topic(), element.partition());
+            }
             drop(if pause { consumer.pause(&list) } else { consumer.resume(&list) });
         }
     }
@@ -298,10 +299,10 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
             None => true,
         };
         polls = polls.wrapping_add(1);
-        if quiet || polls % COMMIT_EVERY == 0 {
+        if quiet || polls.is_multiple_of(COMMIT_EVERY) {
             shared.commit(consumer, CommitMode::Async);
         }
-        if quiet || polls % 64 == 0 {
+        if quiet || polls.is_multiple_of(BALANCE_EVERY) {
             shared.balance(consumer);
         }
     }

@@ -10,9 +10,10 @@ use rdkafka::{
 };
 
 /// What is not acknowledged by then is made durable elsewhere: below the time that a send may take.
-const MESSAGE_TIMEOUT_MS: &str = "1000";
+const MESSAGE_TIMEOUT_MS: &str = "700";
 /// Records that go together in one request.
 const LINGER_MS: &str = "2";
+const ANSWER: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// It may have been published all the same: whoever publishes it elsewhere uses the same id.
@@ -66,6 +67,14 @@ impl Producer {
             Err(_) => Err(NotPublished(rdkafka::error::KafkaError::Canceled)),
         }))
         .await
+    }
+
+    /// Whether the brokers answer and a topic has its leaders; blocks for a second at most.
+    pub fn answers(&self, topic: &str) -> bool {
+        let metadata = self.0.client().fetch_metadata(Some(topic), ANSWER);
+        metadata.is_ok_and(|metadata| {
+            metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions).all(|partition| partition.leader() >= 0)
+        })
     }
 
     /// Waits until what was sent is out; blocks.

@@ -18,7 +18,7 @@ impl Road {
             match self.reserve(&messages, &keyed).await? {
                 Some(reserved) => self.apply(&mut messages, &keyed, &reserved, &mut answers).await?,
                 // Redis is away: the store knows every key, once the recorder has written what came before.
-                None if self.keys.store_knows_all() => return self.into_store(messages).await,
+                None if self.keys.store_knows_all() => return self.store_instead(messages).await,
                 None => return Err(Error::Unavailable(anyhow::anyhow!("nobody knows yet which keys were used"))),
             }
         }
@@ -83,7 +83,8 @@ impl Road {
         // What must wait is parked in the store at once, if there is one.
         let waits = |new: &NewMessage| new.message.first_status() != Status::Accepted || new.message.first_due() > now;
         let (later, at_once): (Vec<&NewMessage>, Vec<&NewMessage>) = messages.iter().copied().partition(|new| waits(new));
-        let parked = if later.is_empty() { true } else { self.into_store(later.iter().map(|new| (*new).clone()).collect()).await.is_ok() };
+        let parked =
+            if later.is_empty() { true } else { self.store_instead(later.iter().map(|new| (*new).clone()).collect()).await.is_ok() };
         let mut rest = Vec::new();
         for lane in tidings_core::message::Lane::ALL {
             let mut of_lane: Vec<&NewMessage> = at_once.iter().copied().filter(|new| new.message.lane() == *lane).collect();
@@ -100,10 +101,10 @@ impl Road {
             rest.extend(of_lane.iter().zip(published).filter(|(_, published)| !published).map(|(new, _)| (*new).clone()));
         }
         // It may have been published all the same: the same ids go to the store.
-        if rest.is_empty() { Ok(()) } else { self.into_store(rest).await.map(drop) }
+        if rest.is_empty() { Ok(()) } else { self.store_instead(rest).await.map(drop) }
     }
 
-    async fn into_store(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
+    async fn store_instead(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
         self.ask_store(self.parts.store.accept(messages)).await
     }
 }

@@ -43,6 +43,7 @@ use crate::{
 const WAIT_FOR_RECORDER: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_FOR_KAFKA: Duration = Duration::from_millis(500);
 /// A claim outlives its message by this much, so that nobody who comes late finds none.
 const CLAIM_OUTLIVES: Duration = Duration::from_hours(1);
 
@@ -112,6 +113,22 @@ impl Road {
         })
     }
 
+    /// Looks for Kafka while it is away.
+    pub async fn watch_kafka(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_KAFKA).await;
+            if self.kafka_is_up() {
+                continue;
+            }
+            let road = Arc::clone(&self);
+            let topic = self.parts.topics.outcomes();
+            let answers = tokio::task::spawn_blocking(move || road.parts.producer.answers(&topic)).await;
+            if answers.unwrap_or(false) {
+                self.kafka.answered();
+            }
+        }
+    }
+
     /// Watches Redis: what it may have forgotten is told to it again.
     pub async fn watch_keys(self: Arc<Self>) {
         keys::watch(&self).await;
@@ -169,7 +186,8 @@ impl Road {
 
     /// Publishes facts under their messages' keys. In order, whether each was acknowledged.
     async fn publish(&self, topic: &str, facts: &[(Vec<u8>, Fact)], traceparent: Option<&str>) -> Vec<bool> {
-        if !self.kafka.allows(self.parts.clock.moment()) {
+        // Nobody's send is spent on finding out: [`Self::watch_kafka`] does.
+        if !self.kafka_is_up() {
             return vec![false; facts.len()];
         }
         let mut values = Vec::with_capacity(facts.len());

@@ -42,10 +42,10 @@ fn verdict(claim: Option<Claim>, owner: i64) -> Verdict {
 impl Road {
     pub(super) async fn take(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
         let arrived = self.arrived(lane, now, most).await;
-        let mut taken = self.from_kafka(arrived, lease, now).await;
+        let mut taken = self.sort_records(arrived, lease, now).await;
         if taken.len() < most {
             match self.ask_store(self.parts.store.lease(lane, lease, now, most - taken.len())).await {
-                Ok(rows) => taken.extend(self.from_rows(rows, lease).await),
+                Ok(rows) => taken.extend(self.sort_rows(rows, lease).await),
                 // Kafka alone is enough to go on with.
                 Err(error) if error.is_unavailable() => {}
                 Err(error) => return Err(error),
@@ -104,7 +104,7 @@ impl Road {
         self.hands().put_off.push((until, arrived));
     }
 
-    async fn from_kafka(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
+    async fn sort_records(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
         if arrived.is_empty() {
             return Vec::new();
         }
@@ -177,7 +177,7 @@ impl Road {
     }
 
     /// Rows that are due: their claims may know more than they do.
-    async fn from_rows(&self, rows: Vec<Taken>, lease: Lease) -> Vec<Taken> {
+    async fn sort_rows(&self, rows: Vec<Taken>, lease: Lease) -> Vec<Taken> {
         if rows.is_empty() {
             return rows;
         }

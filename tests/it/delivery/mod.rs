@@ -64,7 +64,7 @@ async fn a_recipient_that_nobody_can_reach_ends_the_message() {
 #[tokio::test]
 async fn a_text_that_everybody_refuses_fails_after_the_last() {
     let refused = refuses(|code| SubmitError::RejectedContent { code }, "E7");
-    let world = providers(&[("a", &[refused.clone()]), ("b", &[refused])]).build().await;
+    let world = providers(&[("a", std::slice::from_ref(&refused)), ("b", std::slice::from_ref(&refused))]).build().await;
     let record = world.deliver(Category::Otp).await;
     assert_eq!(story(&record), told(Status::Failed, &["a: rejected_content E7", "b: rejected_content E7"]));
 }
