@@ -69,6 +69,16 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
+        let (config, faults) = Self::read_all(file, environment, flags);
+        if faults.0.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// The same with everything that is wrong; a setting that is wrong has its default.
+    pub fn read_all(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Faults) {
         let mut reader = Reader::new();
         if let Some(file) = file {
             reader.add_file(file);
@@ -82,8 +92,7 @@ impl Config {
             reader.add_text(path, value, Origin::Flag);
         }
         let config = Self::read(&mut reader);
-        let faults = reader.finish();
-        if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+        (config, Faults(reader.finish()))
     }
 
     fn read(from: &mut Reader) -> Self {

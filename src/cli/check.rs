@@ -1,5 +1,6 @@
 //! `tidings check`: everything that is wrong with configuration and bootstrap file, at once.
 
+use anyhow::bail;
 use clap::Args;
 
 use super::Global;
@@ -12,11 +13,21 @@ pub(super) struct Check {}
 
 impl Check {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let config = global.load()?;
-        if let Some(file) = &config.bootstrap.file {
-            Bootstrap::load(file)?;
+        let (config, faults) = global.read();
+        let mut lines: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+        // The bootstrap file is read even if other settings are wrong: one run shows the whole list.
+        if let Some(file) = &config.bootstrap.file
+            && let Err(faults) = Bootstrap::load(file)
+        {
+            lines.extend(faults.0.iter().map(|fault| format!("{}: {fault}", file.display())));
         }
-        println!("the configuration is sound");
-        Ok(())
+        if lines.is_empty() {
+            println!("the configuration is sound");
+            return Ok(());
+        }
+        for line in &lines {
+            eprintln!("{line}");
+        }
+        bail!("{} found", if lines.len() == 1 { "1 error".to_owned() } else { format!("{} errors", lines.len()) })
     }
 }

@@ -5,8 +5,12 @@
 
 mod bench;
 mod check;
+mod client;
 mod healthcheck;
+mod messages;
 mod migrate;
+mod send;
+mod send_file;
 mod serve;
 mod simulate;
 mod simulate_provider;
@@ -21,6 +25,7 @@ const EXAMPLES: &str = "Examples:
   tidings serve                              run everything on this machine, nothing else needed
   tidings serve --config tidings.toml        the same with settings of your own
   tidings check --config tidings.toml        say everything that is wrong with them
+  tidings send --to +8613800138000 --template login-code --param code=482913 --wait
   TIDINGS__HTTP__LISTEN=0.0.0.0:80 tidings api   any setting may come from the environment";
 
 /// A highly available SMS and notification platform.
@@ -52,9 +57,15 @@ fn setting(text: &str) -> Result<(String, String), String> {
 impl Global {
     /// The configuration that file, environment and flags amount to.
     pub fn load(&self) -> Result<Config, Faults> {
+        let (config, faults) = self.read();
+        if faults.0.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// The same with everything that is wrong with it; what is wrong has its default.
+    fn read(&self) -> (Config, Faults) {
         // Names and values that are not UTF-8 cannot be settings.
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Config::load(self.config.as_deref(), environment, self.set.iter().cloned())
+        Config::read_all(self.config.as_deref(), environment, self.set.iter().cloned())
     }
 }
 
@@ -67,6 +78,9 @@ enum Command {
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
     Migrate(migrate::Migrate),
+    Send(Box<send::Send>),
+    Messages(messages::Messages),
+    SendFile(send_file::SendFile),
     Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
 }
@@ -81,6 +95,9 @@ impl Command {
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,
             Self::Migrate(command) => command.run(global).await,
+            Self::Send(command) => command.run().await,
+            Self::Messages(command) => command.run().await,
+            Self::SendFile(command) => command.run().await,
             Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,
         }

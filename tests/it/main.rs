@@ -6,6 +6,8 @@ mod admin;
 mod control;
 mod delivery;
 mod faults;
+mod api;
+mod harness;
 mod servers;
 mod suites;
 mod torture;

@@ -1,0 +1,8 @@
+//! The HTTP contract, against the real router of a whole node in this process.
+
+mod batch;
+mod contract;
+mod fuzz;
+mod idempotency;
+mod refusals;
+mod send;
