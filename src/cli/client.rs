@@ -30,7 +30,7 @@ pub(super) struct Client {
 
 /// What the API answered.
 pub(super) enum Answer {
-    Done { body: Value, replayed: bool },
+    Done(Value),
     Refused(Refused),
 }
 
@@ -93,15 +93,10 @@ impl Client {
     async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
         let answer = request.send().await.with_context(|| format!("{} does not answer", self.url))?;
         let status = answer.status();
-        let replayed = answer.headers().contains_key("idempotent-replayed");
         let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let bytes = answer.bytes().await.context("the answer broke off")?;
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Ok(if status.is_success() {
-            Answer::Done { body, replayed }
-        } else {
-            Answer::Refused(Refused { status, problem: body, retry_after })
-        })
+        Ok(if status.is_success() { Answer::Done(body) } else { Answer::Refused(Refused { status, problem: body, retry_after }) })
     }
 }
 
@@ -109,7 +104,7 @@ impl Answer {
     /// What was asked for, or an error that says why not.
     pub(super) fn done(self) -> anyhow::Result<Value> {
         match self {
-            Self::Done { body, .. } => Ok(body),
+            Self::Done(body) => Ok(body),
             Self::Refused(refused) => bail!("{}", refused.line()),
         }
     }

@@ -168,7 +168,7 @@ async fn send(
         let messages: Vec<&Value> = left.iter().map(|line| &line.message).collect();
         let mut pause = PAUSE;
         match client.post("/v1/messages/batch", &json!({"defaults": defaults, "messages": messages}), None).await {
-            Ok(Answer::Done { body, .. }) => left = settle(&body, &left, tally, report, attempt == TRIES)?,
+            Ok(Answer::Done(body)) => left = settle(&body, &left, tally, report, attempt == TRIES)?,
             Ok(Answer::Refused(refused)) if refused.passes() => pause = refused.retry_after.unwrap_or(PAUSE),
             Ok(Answer::Refused(refused)) => bail!("{}", refused.line()),
             // What arrived before the connection broke is replayed.
