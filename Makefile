@@ -1,8 +1,8 @@
 # What a newcomer and CI call. Each target is one line of meaning; the work is in scripts/.
-.PHONY: run test check bench services torture audit help
+.PHONY: run test check bench services torture audit help fuzz-api
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: ## one process with everything, demo app and simulated providers, data in ./data
 	cargo run --quiet -- serve
@@ -24,3 +24,6 @@ bench: ## measure against a bare relay and print figures
 
 audit: ## unused dependencies, licences, sources
 	@scripts/audit
+
+fuzz-api: ## what the OpenAPI document allows and what it does not, sent to a running instance by an outside tool
+	@scripts/fuzz-api

@@ -21,7 +21,7 @@ use crate::telemetry::Log;
 
 pub use self::{
     reader::{Fault, nearest},
-    sections::{Auth, Bootstrap, Database, Http, Kafka, Limits, Metrics, Queue, Redis, Secrets, Verifications, Webhooks, Workers},
+    sections::{Auth, Bootstrap, Database, Http, Kafka, Metrics, Queue, Redis, Secrets, Verifications, Webhooks, Workers},
     setting::Network,
 };
 
@@ -43,7 +43,6 @@ pub struct Config {
     pub secrets: Secrets,
     pub bootstrap: Bootstrap,
     pub verifications: Verifications,
-    pub limits: Limits,
     pub workers: Workers,
     pub auth: Auth,
     pub log: Log,
@@ -108,7 +107,6 @@ impl Config {
             secrets: Secrets::read(from),
             bootstrap: Bootstrap::read(from),
             verifications: Verifications::read(from),
-            limits: Limits::read(from),
             workers: Workers::read(from),
             auth: Auth::read(from),
             log: sections::read_log(from),

@@ -9,7 +9,7 @@ use tidings_core::{
 
 use crate::control::{
     Snapshot,
-    model::{Provider, RoutingDocument},
+    model::{Provider, RoutingDocument, SettingValue},
 };
 
 /// What a message asks of its providers.
@@ -47,6 +47,19 @@ fn routed<'a>(document: &'a RoutingDocument, question: &Question<'_>) -> Candida
     }
     let route = document.routes.iter().find(|route| route.matches.holds(question.channel, question.category, question.to, question.app));
     route.map_or_else(Candidates::new, |route| route.providers.iter().filter_map(|name| document.provider(name)).collect())
+}
+
+/// Whether this provider is sent the signature as part of the text, where it is billed, and not as a sender id.
+pub fn signs_in_text(provider: &Provider) -> bool {
+    match provider.kind.as_str() {
+        "simulated" => false,
+        // A body of its own that names the signature places it itself.
+        "http" => match provider.settings.get("body") {
+            Some(SettingValue::Plain(body)) => !body.to_string().contains("signature"),
+            _ => true,
+        },
+        _ => true,
+    }
 }
 
 fn is_simulated(provider: &Provider) -> bool {

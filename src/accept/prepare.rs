@@ -14,7 +14,7 @@ use tidings_core::{
 };
 
 use super::{
-    candidates::{Candidates, Question, candidates},
+    candidates::{Candidates, Question, candidates, signs_in_text},
     draft::{Content, Draft, MAX_TEXT_CHARS, escape},
     refusal::Refusal,
 };
@@ -35,6 +35,8 @@ struct Rendered {
 /// A message that may be sent, and who could take it.
 pub struct Prepared<'a> {
     pub message: Message,
+    /// Some candidate is sent the signature within the text.
+    pub signature_in_text: bool,
     pub candidates: Candidates<'a>,
 }
 
@@ -49,17 +51,22 @@ pub fn prepare<'a>(snapshot: &'a Snapshot, sender: &Machine, draft: Draft, id: M
             NotSendable::NotApproved => Refusal::SignatureNotApproved,
         })?;
     }
-    let (encoding, parts) = count(draft.channel, rendered.text.expose(), None);
-    let question = Question {
+    let mut question = Question {
         to: draft.to.expose(),
         channel: draft.channel,
         category: rendered.category,
         app: &sender.app.name,
-        segments: parts,
-        max_price: draft.max_price,
+        segments: 1,
+        max_price: None,
         test: sender.is_test(),
     };
-    let candidates = candidates(snapshot, &question);
+    let routed = candidates(snapshot, &question);
+    // The most that it may be billed as: the signature counts if anybody is sent it within the text.
+    let signed = draft.signature.as_deref().filter(|_| routed.iter().any(|provider| signs_in_text(provider)));
+    let (encoding, parts) = count(draft.channel, rendered.text.expose(), signed);
+    (question.segments, question.max_price) = (parts, draft.max_price);
+    let signature_in_text = signed.is_some();
+    let candidates = if draft.max_price.is_some() { candidates(snapshot, &question) } else { routed };
     // A test message always finds the simulator that every installation has.
     if candidates.is_empty() && !sender.is_test() {
         return Err(Refusal::NoRoute);
@@ -89,7 +96,7 @@ pub fn prepare<'a>(snapshot: &'a Snapshot, sender: &Machine, draft: Draft, id: M
         test: sender.is_test(),
         traceparent: None,
     };
-    Ok(Prepared { message, candidates })
+    Ok(Prepared { message, signature_in_text, candidates })
 }
 
 fn may_send(snapshot: &Snapshot, sender: &Machine, draft: &Draft) -> Result<(), Refusal> {

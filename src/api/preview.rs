@@ -1,5 +1,7 @@
 //! `POST /v1/messages/preview`
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use serde::Serialize;
 use tidings_core::{
@@ -23,8 +25,9 @@ use crate::{
 /// What a message would be.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Preview<'a> {
-    #[schema(example = "Your code is 482913.")]
-    text: &'a str,
+    /// With the signature where a provider is sent it within the text.
+    #[schema(value_type = String, example = "Your code is 482913.")]
+    text: Cow<'a, str>,
     #[schema(value_type = Option<schema::Encoding>, required = true)]
     encoding: Option<Encoding>,
     segments: u32,
@@ -65,8 +68,11 @@ pub(super) async fn preview(caller: Caller, State(api): State<Api>, body: Result
 
 fn shown<'a>(prepared: &'a Prepared<'_>) -> Preview<'a> {
     let message = &prepared.message;
-    let text = message.text.expose().as_str();
-    let non_gsm = if message.channel == Channel::Sms { segments::non_gsm(text) } else { Vec::new() };
+    let text = match &message.signature {
+        Some(signature) if prepared.signature_in_text => Cow::Owned(segments::signed(signature, message.text.expose())),
+        _ => Cow::Borrowed(message.text.expose().as_str()),
+    };
+    let non_gsm = if message.channel == Channel::Sms { segments::non_gsm(&text) } else { Vec::new() };
     Preview {
         text,
         encoding: message.encoding,

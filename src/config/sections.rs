@@ -82,12 +82,11 @@ impl Metrics {
 #[derive(Clone, Debug)]
 pub struct Database {
     pub url: Option<Secret>,
-    pub max_connections: u32,
 }
 
 impl Database {
     pub(super) fn read(from: &mut Reader) -> Self {
-        Self { url: from.secret("database.url"), max_connections: from.within("database.max_connections", 16, 2..=1_000) }
+        Self { url: from.secret("database.url") }
     }
 }
 
@@ -192,19 +191,6 @@ impl Verifications {
             per_number_day: from.get("verifications.per_number_day", 10),
             per_address_hour: from.get("verifications.per_address_hour", 20),
         }
-    }
-}
-
-/// `[limits]`: per recipient, over all apps; 0 is off.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    pub per_recipient_hour: u32,
-    pub per_recipient_day: u32,
-}
-
-impl Limits {
-    pub(super) fn read(from: &mut Reader) -> Self {
-        Self { per_recipient_hour: from.get("limits.per_recipient_hour", 0), per_recipient_day: from.get("limits.per_recipient_day", 0) }
     }
 }
 

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin;
+mod api;
 mod control;
 mod delivery;
 mod faults;
-mod api;
 mod harness;
 mod servers;
 mod suites;
