@@ -8,6 +8,7 @@ mod desks;
 mod first_start;
 mod peers;
 mod rungs;
+mod traces;
 mod watch;
 mod web;
 
@@ -88,9 +89,11 @@ impl Node {
 
         let desks = Arc::new(Desks::new(desks::empty(clock.moment())));
         let observer = Arc::new(desks::Health { desks: Arc::clone(&desks), clock });
-        let receipts = Arc::new(Confirm::new(Arc::clone(&messages), vec![observer], Arc::clone(&metrics), clock));
+        let spans = Arc::new(traces::ReceiptSpans::new(Arc::clone(&messages), Arc::clone(&metrics)));
+        let receipts = Arc::new(Confirm::new(Arc::clone(&messages), vec![observer, spans], Arc::clone(&metrics), clock));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        traces::start(&config.traces, &metrics, &tasks, &stop)?;
         let builder = desks::Builder::new(&config, &control, &desks, &receipts, &metrics, clock)?;
         builder.rebuild();
         tasks.spawn(builder.run(stop.clone()));

@@ -17,7 +17,7 @@ use std::{
 
 use reader::{Origin, Reader};
 
-use crate::telemetry::Log;
+use crate::telemetry::{Log, traces};
 
 pub use self::{
     reader::{Fault, nearest},
@@ -46,6 +46,7 @@ pub struct Config {
     pub workers: Workers,
     pub auth: Auth,
     pub log: Log,
+    pub traces: traces::Settings,
 }
 
 /// Everything that is wrong with a configuration, one fault a line.
@@ -110,6 +111,7 @@ impl Config {
             workers: Workers::read(from),
             auth: Auth::read(from),
             log: sections::read_log(from),
+            traces: sections::read_traces(from),
         }
     }
 }

@@ -7,5 +7,6 @@
 
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
-pub use self::{logs::Log, metrics::Metrics};
+pub use self::{logs::Log, metrics::Metrics, traces::Traces};

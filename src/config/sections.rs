@@ -9,7 +9,7 @@ use super::{
     reader::Reader,
     setting::{Network, Setting},
 };
-use crate::telemetry::{Log, logs::Format};
+use crate::telemetry::{Log, logs::Format, traces};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -251,6 +251,26 @@ impl Setting for Directives {
     fn from_value(value: &toml::Value) -> Option<Self> {
         let text = value.as_str()?;
         Log { format: Format::Text, filter: text.to_owned() }.validate().ok().map(|()| Self(text.to_owned()))
+    }
+}
+
+/// `[traces]`: OTLP over HTTP; without an endpoint, off.
+pub(super) fn read_traces(from: &mut Reader) -> traces::Settings {
+    traces::Settings {
+        endpoint: from.get("traces.endpoint", MaybeUrl(None)).0,
+        sample_share: from.within("traces.sample_share", 0.01, 0.0..=1.0),
+    }
+}
+
+struct MaybeUrl(Option<String>);
+
+impl Setting for MaybeUrl {
+    const EXPECTED: &'static str = "an address that begins with http:// or https://, or empty";
+    fn from_value(value: &toml::Value) -> Option<Self> {
+        if value.as_str() == Some("") {
+            return Some(Self(None));
+        }
+        HttpUrl::from_value(value).map(|url| Self(Some(url.0)))
     }
 }
 

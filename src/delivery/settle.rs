@@ -80,6 +80,9 @@ async fn settle(worker: &Arc<Worker>, message: &Message, owner: LeaseOwner, atte
 }
 
 fn count_end(worker: &Worker, message: &Message, attempts: &[Attempt], status: Status) {
+    if let Some(traces) = worker.metrics.traces() {
+        traces.ended(message, attempts, status, worker.clock.now());
+    }
     let receipts = attempts.last().is_some_and(|last| last.opened.receipts);
     if status == Status::Submitted {
         let since = message.send_at.unwrap_or(message.accepted_at);

@@ -9,7 +9,10 @@ mod hops;
 mod http;
 mod provider;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 use tidings_core::{
@@ -30,6 +33,7 @@ use self::{
     handles::{Names, closed_statuses},
     provider::Providers,
 };
+use super::Traces;
 
 /// The ways to end without having been delivered.
 const FAILED: [Status; 4] = [Status::Failed, Status::Undelivered, Status::Expired, Status::Unknown];
@@ -65,6 +69,10 @@ pub struct Metrics {
     pub webhooks: Webhooks,
     pub control: Control,
     pub clock: Clock,
+    /// Spans that found no room or no collector.
+    pub spans_dropped: IntCounter,
+    /// Traces of messages, when a collector is named: set once at the start, by the assembly.
+    traces: OnceLock<Traces>,
     /// Free space where `data_dir` lies, 0 to 1.
     pub disk_free_ratio: Gauge,
     /// HTTP connections that are open now.
@@ -103,6 +111,8 @@ impl Metrics {
             webhooks: Webhooks::new(&names),
             control: Control::new(&names),
             clock: Clock::new(&names),
+            spans_dropped: names.counter("tidings_spans_dropped_total", "Spans that found no room or no collector."),
+            traces: OnceLock::new(),
             disk_free_ratio: names.float_gauge("tidings_disk_free_ratio", "Free share of the disk that holds data_dir."),
             connections: names.gauge("tidings_http_connections", "HTTP connections that are open."),
             registry,
@@ -120,6 +130,17 @@ impl Metrics {
         if let Some(Some(counter)) = self.finished.get(row * Status::ALL.len() + status.index()) {
             counter.inc();
         }
+    }
+
+    /// Makes traces from now on.
+    pub fn trace_with(&self, traces: Traces) {
+        // A second set of traces would be a mistake of the assembly; the first stays.
+        drop(self.traces.set(traces));
+    }
+
+    /// Traces of messages, if a collector is named.
+    pub fn traces(&self) -> Option<&Traces> {
+        self.traces.get()
     }
 
     /// A send that was refused. `code` is a problem code, one of a closed set.

@@ -3,4 +3,5 @@
 mod browser;
 mod deploy;
 mod journeys;
+mod traces;
 mod world;

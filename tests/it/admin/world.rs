@@ -35,7 +35,6 @@ password = "correct horse battery"
 name = "shop"
 live = true
 free_text = true
-countries = ["86"]
 [[apps.keys]]
 name = "shop-live"
 secret = "tk_live_0123456789abcdef0123456789abcdef01"
@@ -59,6 +58,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more settings.
+    pub async fn start_with(more: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,7 +71,7 @@ impl World {
         let file = home.path().join("tidings.toml");
         let data_dir = home.path().join("data");
         let settings = format!(
-            "data_dir = \"{}\"\n[http]\nlisten = \"{address}\"\npublic_url = \"http://{address}\"\n[bootstrap]\nfile = \"{}\"\n",
+            "data_dir = \"{}\"\n[http]\nlisten = \"{address}\"\npublic_url = \"http://{address}\"\n[bootstrap]\nfile = \"{}\"\n{more}",
             data_dir.display(),
             bootstrap.display()
         );
