@@ -15,4 +15,4 @@ mod subject;
 mod suite;
 mod wire;
 
-pub use self::suite::{Scale, run};
+pub use self::suite::{Part, Scale, profile, run};

@@ -63,6 +63,10 @@ impl Process {
         used(self.pid)
     }
 
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Asks it to end and waits; a child that does not is killed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         // The standard library sends no SIGTERM; `kill` is in every POSIX system.

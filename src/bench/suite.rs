@@ -42,23 +42,59 @@ const CALM_RATE: f64 = 1_000.0;
 const OTP_RATE: f64 = 100.0;
 /// The contract under which a backlog lasts while otps pass it.
 const BACKLOG_CONTRACT: u32 = 1_000;
+/// The longest that a provider may be configured with: calls are held while the queue fills.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
 const SLOW: Duration = Duration::from_millis(50);
 const IN_FLIGHT: usize = 1_024;
 
-/// Measures everything and writes `figures.json` and `figures.md` below `out`.
-pub async fn run(scale: Scale, out: &Path, clock: Clock) -> anyhow::Result<Report> {
+/// Rows that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Floods,
+    Queued,
+    Hanging,
+    Backlog,
+}
+
+/// Measures `parts` and writes `figures.json` and `figures.md` below `out`.
+pub async fn run(scale: Scale, parts: &[Part], out: &Path, clock: Clock) -> anyhow::Result<Report> {
     let home = out.join("work");
     std::fs::create_dir_all(&home).with_context(|| format!("{} cannot be made", home.display()))?;
     let mut suite = Suite { bench: Bench { clock, next_recipient: 0 }, scale, home, rows: Vec::new() };
-    suite.floods().await?;
-    suite.queued().await?;
-    suite.hanging().await?;
-    suite.backlog().await?;
+    for part in parts {
+        match part {
+            Part::Floods => suite.floods().await?,
+            Part::Queued => suite.queued().await?,
+            Part::Hanging => suite.hanging().await?,
+            Part::Backlog => suite.backlog().await?,
+        }
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let report = Report { version: env!("CARGO_PKG_VERSION"), at: clock.now().to_string(), cores, rounds: scale.rounds, rows: suite.rows };
     std::fs::write(out.join("figures.json"), serde_json::to_vec_pretty(&report)?)?;
     std::fs::write(out.join("figures.md"), report.table())?;
     Ok(report)
+}
+
+/// Floods one instance while perf samples it: `perf.data` and the CPU time of a message below `out`.
+pub async fn profile(messages: u64, out: &Path, clock: Clock) -> anyhow::Result<()> {
+    let mut bench = Bench { clock, next_recipient: 0 };
+    let sink = Sink::start(clock).await?;
+    let tidings = subject::tidings(&out.join("work"), &[Account::new("a", sink.address)], clock).await?;
+    let data = out.join("perf.data");
+    let mut perf = tokio::process::Command::new("perf")
+        .args(["record", "-q", "-F", "997", "-g", "-o"])
+        .arg(&data)
+        .args(["-p", &tidings.process.pid().to_string()])
+        .spawn()
+        .context("perf cannot be started")?;
+    let flood = bench.flood(&tidings, &sink, messages).await?;
+    // perf ends with the process that it watches, and writes its file then.
+    tidings.process.stop().await?;
+    perf.wait().await?;
+    std::fs::write(out.join("cpu_us_per_message"), format!("{:.1}", flood.cpu_s_per_1000 * 1_000.0))?;
+    println!("{:.0} delivered/s, {:.1} µs of CPU a message", flood.delivered_per_s, flood.cpu_s_per_1000 * 1_000.0);
+    Ok(())
 }
 
 struct Suite {
@@ -125,7 +161,7 @@ impl Suite {
         for round in 1..=self.scale.rounds {
             say(round, "a full queue");
             let sink = Sink::start(self.bench.clock).await?;
-            let account = Account { timeout: Duration::from_secs(300), ..Account::new("a", sink.address) };
+            let account = Account { timeout: LONGEST_TIMEOUT, ..Account::new("a", sink.address) };
             let tidings = subject::tidings(&self.home.join("queued"), &[account], self.bench.clock).await?;
             empty.push(self.bench.flood(&tidings, &sink, self.scale.flood / 2).await?.delivered_per_s);
             sink.forget();

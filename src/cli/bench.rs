@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, lookup_host};
 
 use super::Global;
 use crate::{
-    bench::{self, Scale, load::Load},
+    bench::{self, Part, Scale, load::Load},
     clock::Clock,
 };
 
@@ -33,6 +33,8 @@ enum What {
     Suite(Suite),
     #[command(hide = true)]
     Relay(Relay),
+    #[command(hide = true)]
+    Profile(Profile),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +70,9 @@ struct Suite {
     quick: bool,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measure only these rows
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["floods", "queued", "hanging", "backlog"])]
+    only: Vec<Part>,
 }
 
 #[derive(Debug, Args)]
@@ -80,15 +85,25 @@ struct Relay {
     in_flight: usize,
 }
 
+/// Floods an instance while perf samples it (scripts/budget)
+#[derive(Debug, Args)]
+struct Profile {
+    #[arg(long, default_value_t = 100_000)]
+    messages: u64,
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
 impl Bench {
     pub async fn run(self, _: &Global) -> anyhow::Result<()> {
         let clock = Clock::system();
         match self.what {
             None => self.load.run(clock).await,
             Some(What::Relay(relay)) => bench::relay::serve(TcpListener::bind(relay.listen).await?, relay.vendor, relay.in_flight).await,
+            Some(What::Profile(profile)) => bench::profile(profile.messages, &profile.out, clock).await,
             Some(What::Suite(suite)) => {
                 let scale = if suite.quick { Scale::quick() } else { Scale { rounds: suite.rounds.max(1), ..Scale::full() } };
-                let report = bench::run(scale, &suite.out, clock).await?;
+                let report = bench::run(scale, &suite.only, &suite.out, clock).await?;
                 println!("{}", report.table());
                 println!("{}", suite.out.join("figures.json").display());
                 Ok(())
