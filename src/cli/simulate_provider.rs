@@ -41,8 +41,12 @@ pub struct SimulateProvider {
     #[arg(long, value_name = "ADDR")]
     control: Option<SocketAddr>,
     /// What to begin with, as JSON
-    #[arg(long, value_name = "JSON", default_value = "{}")]
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json)]
     behaviour: serde_json::Value,
+}
+
+fn json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 impl SimulateProvider {
@@ -57,5 +61,29 @@ impl SimulateProvider {
         println!("simulated provider: http://{called}/send");
         println!("control:            http://{controlled}/behaviour");
         vendor.serve(listeners).await.context("the provider ended")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        command: SimulateProvider,
+    }
+
+    #[test]
+    fn a_behaviour_is_read_as_json_and_none_is_the_default() {
+        let behaviour = |arguments: &[&str]| {
+            let parsed = Alone::try_parse_from(["tidings", "--listen", "127.0.0.1:0"].iter().chain(arguments)).unwrap();
+            Behaviour::default().changed(&parsed.command.behaviour).unwrap()
+        };
+        assert_eq!(behaviour(&[]), Behaviour::default());
+        assert_eq!(behaviour(&["--behaviour", "{\"latency_ms\": 50}"]).latency_ms, 50);
+        assert!(Alone::try_parse_from(["tidings", "--listen", "127.0.0.1:0", "--behaviour", "{"]).is_err());
     }
 }
