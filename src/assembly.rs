@@ -8,6 +8,7 @@ mod desks;
 mod first_start;
 mod peers;
 mod rungs;
+mod tools;
 mod traces;
 mod watch;
 mod web;
@@ -23,6 +24,7 @@ pub use self::{
     data_dir::DataDir,
     first_start::Welcome,
     rungs::{Rung, Service, migrate},
+    tools::control,
 };
 use crate::{
     accept::Accept,

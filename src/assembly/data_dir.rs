@@ -15,6 +15,16 @@ const MASTER_KEY: &str = "master.key";
 const LOCK: &str = "lock";
 const DATABASE: &str = "tidings.db";
 
+/// The database of the folder at `path`.
+pub(super) fn database_in(path: &Path) -> PathBuf {
+    path.join(DATABASE)
+}
+
+/// The generated master key of the folder at `path`.
+pub(super) fn master_key_in(path: &Path) -> PathBuf {
+    path.join(MASTER_KEY)
+}
+
 /// The folder, locked for as long as this lives.
 pub struct DataDir {
     path: PathBuf,

@@ -3,10 +3,12 @@
 //! Exit codes are part of the contract: 0 success, 1 failure, 2 wrong usage (which clap answers itself). Every command takes
 //! `--config` and `--set`; what they give is read by [`Global::load`], so that no command has a second way to configure.
 
+mod audit;
 mod bench;
 mod check;
 mod client;
 mod healthcheck;
+mod keys;
 mod messages;
 mod migrate;
 mod send;
@@ -14,6 +16,7 @@ mod send_file;
 mod serve;
 mod simulate;
 mod simulate_provider;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -74,15 +77,18 @@ enum Command {
     Serve(serve::Serve),
     Api(serve::ApiOnly),
     Worker(serve::WorkerOnly),
+    Audit(audit::Audit),
     Bench(bench::Bench),
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
+    Keys(keys::Keys),
     Migrate(migrate::Migrate),
     Send(Box<send::Send>),
     Messages(messages::Messages),
     SendFile(send_file::SendFile),
     Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
+    User(user::User),
 }
 
 impl Command {
@@ -91,15 +97,18 @@ impl Command {
             Self::Serve(command) => command.run(global).await,
             Self::Api(command) => command.run(global).await,
             Self::Worker(command) => command.run(global).await,
+            Self::Audit(command) => command.run(global).await,
             Self::Bench(command) => command.run(global).await,
             Self::Check(command) => command.run(global),
             Self::Healthcheck(command) => command.run(global).await,
+            Self::Keys(command) => command.run(global).await,
             Self::Migrate(command) => command.run(global).await,
             Self::Send(command) => command.run().await,
             Self::Messages(command) => command.run().await,
             Self::SendFile(command) => command.run().await,
             Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,
+            Self::User(command) => command.run(global).await,
         }
     }
 }
