@@ -8,6 +8,7 @@
 
 mod deliver;
 mod desk;
+pub mod gossip;
 mod intake;
 mod journey;
 mod lane;
