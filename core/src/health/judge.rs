@@ -28,7 +28,7 @@ const BEARABLE: (f64, f64) = (0.01, 0.30);
 const BEARABLE_TIMES: f64 = 3.0;
 /// A low share of failures: what the soft test looks for, as a multiple of its threshold.
 const FAILURES_ILL: f64 = 2.4;
-const FAILURES_ALARM_AT: f64 = 9.0;
+const FAILURES_ALARM_AT: f64 = 8.0;
 /// Weight at the threshold is a quarter: `1/(1 + 3r²)`.
 const STEEPNESS: f64 = 3.0;
 /// Soft evidence never takes more: somebody must find out when it is over.

@@ -3,12 +3,12 @@
 //! A CUSUM for a rise of the mean on the logarithmic scale. The arithmetic mean would be decided by the tail (8 % of calls at
 //! a second move it by half), so each call says at most two and a half standard deviations; the tail has its own test. One
 //! and a half standard errors of the memory are given away, because the memory has its own error. Calls needed are about
-//! `2·14·σ²/δ²`: 225 for a moderate spread, 830 for a heavy one.
+//! `2·10·σ²/δ²`: 160 for a moderate spread, 590 for a heavy one.
 
 use super::{baseline::Normal, batch::Batch, latency};
 
 /// Evidence (nats) that raises and that takes back the alarm.
-const ALARM_AT: f64 = 14.0;
+const ALARM_AT: f64 = 10.0;
 const CLEAR_AT: f64 = 6.0;
 /// What the memory must rest on.
 pub const MIN_SAMPLES: f64 = 200.0;
