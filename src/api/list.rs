@@ -31,7 +31,7 @@ use crate::{control::model::Scope, store::Filter};
         ("provider" = Option<String>, Query, description = "Of the last attempt"), ("test" = Option<bool>, Query),
         ("from" = Option<String>, Query, format = DateTime), ("until" = Option<String>, Query, format = DateTime),
         ("limit" = Option<u32>, Query, description = "Default 50", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^msg_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
     ),
     responses((status = 200, description = "A page of messages", body = MessagePage)),
     security(("bearer" = ["messages:read"])),

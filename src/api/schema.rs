@@ -130,9 +130,10 @@ pub struct SendRequest {
 pub struct BatchRequest {
     /// Fields that every message has unless it brings its own.
     pub defaults: Option<BTreeMap<String, Value>>,
-    /// Each a send request, in which fields may come from the defaults, with an optional `idempotency_key` of its own.
+    /// Each a send request, in which fields may come from the defaults, with an optional `idempotency_key` of its own. What
+    /// is none is refused alone.
     #[schema(min_items = 1, max_items = 1000)]
-    pub messages: Vec<BTreeMap<String, Value>>,
+    pub messages: Vec<Value>,
 }
 
 /// An error, as RFC 9457 describes it.

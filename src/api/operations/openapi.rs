@@ -37,14 +37,17 @@ pub(in crate::api) fn complete(mut document: Document) -> Document {
     let components = document.components.get_or_insert_default();
     components.security_schemes.insert("bearer".to_owned(), RefOr::T(SecurityScheme::Http(bearer.build())));
     for (path, item) in &mut document.paths.paths {
-        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten() {
-            add_problems(path, operation);
+        for operation in [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten() {
+            add_problems(path, operation, true);
+        }
+        if let Some(operation) = &mut item.get {
+            add_problems(path, operation, false);
         }
     }
     document
 }
 
-fn add_problems(path: &str, operation: &mut Operation) {
+fn add_problems(path: &str, operation: &mut Operation, changes: bool) {
     if !path.starts_with("/v1/") {
         return;
     }
@@ -60,6 +63,12 @@ fn add_problems(path: &str, operation: &mut Operation) {
         codes.push(Code::Invalid);
     }
     codes.extend(own_problems(operation.operation_id.as_deref().unwrap_or_default()));
+    if path.starts_with("/v1/admin/") {
+        codes.extend([Code::RoleRequired, Code::OwnRequest]);
+    }
+    if changes && !path.starts_with("/v1/messages") {
+        codes.extend([Code::AlreadyExists, Code::NotPending, Code::NotApproved]);
+    }
     let mut statuses: Vec<u16> = codes.iter().map(|code| code.status()).collect();
     statuses.sort_unstable();
     statuses.dedup();
