@@ -23,7 +23,7 @@ use self::watch::Watch;
 pub use self::{
     data_dir::DataDir,
     first_start::Welcome,
-    rungs::{Rung, Service, migrate},
+    rungs::{Rung, Service, migrate, move_up},
     tools::control,
 };
 use crate::{

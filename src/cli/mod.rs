@@ -7,10 +7,12 @@ mod audit;
 mod bench;
 mod check;
 mod client;
+mod dead;
 mod healthcheck;
 mod keys;
 mod messages;
 mod migrate;
+mod move_messages;
 mod send;
 mod send_file;
 mod serve;
@@ -86,6 +88,8 @@ enum Command {
     Send(Box<send::Send>),
     Messages(messages::Messages),
     SendFile(send_file::SendFile),
+    Dead(dead::Dead),
+    Move(move_messages::Move),
     Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
     User(user::User),
@@ -106,6 +110,8 @@ impl Command {
             Self::Send(command) => command.run().await,
             Self::Messages(command) => command.run().await,
             Self::SendFile(command) => command.run().await,
+            Self::Dead(command) => command.run(global).await,
+            Self::Move(command) => command.run(global).await,
             Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,
             Self::User(command) => command.run(global).await,

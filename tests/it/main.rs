@@ -6,6 +6,7 @@ mod admin;
 mod api;
 mod control;
 mod delivery;
+mod envelopes;
 mod faults;
 mod harness;
 mod servers;

@@ -1,7 +1,7 @@
 //! Kind `simulated`: a provider inside the process that reaches nobody.
 //!
 //! It is what test keys reach, what `make run` shows and what tests are fast with. It behaves as its settings say (latency,
-//! errors, throttling, hanging, accepting and dropping) and its receipts enter by the same [`ReceiptSink`] as anybody's.
+//! errors, throttling, hanging, accepting and dropping) and its receipts enter by the same `ReceiptSink` as anybody's.
 //! Questions are asked in the order of the simulator's model (hang, throttle, errors, recipient); a latency above the
 //! call's time-out is ambiguous *and processed*, because that is what makes ambiguity worth its name.
 

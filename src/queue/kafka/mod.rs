@@ -5,12 +5,14 @@
 //! callbacks block: a partition that is taken away is finished first.
 
 mod consumer;
+mod dead;
 mod lag;
 mod producer;
 mod topics;
 
 pub use self::{
     consumer::{Consumer, Record, Token},
+    dead::{DeadLetter, dead_letters},
     lag::wait_until_passed,
     producer::{NotPublished, Producer, Publish},
     topics::{Topics, TopicsError},

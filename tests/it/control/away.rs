@@ -68,6 +68,7 @@ impl ControlStore for Cut {
 /// Long enough for several polls.
 const A_WHILE: std::time::Duration = std::time::Duration::from_millis(2_500);
 
+#[expect(clippy::disallowed_methods, reason = "a test that lasts a while")]
 #[tokio::test]
 async fn sending_goes_on_with_the_last_known_rights_and_changes_wait() {
     let world = World::new();
