@@ -46,6 +46,8 @@ impl Failures {
     const FAILING: f64 = 0.6;
     const EJECT_AT: f64 = 13.0;
     const EJECT_RETURNING_AT: f64 = 8.0;
+    /// Two timeouts and an error close together happen by chance at a heavy-tailed provider once in some days.
+    const LEAST_FAILED: f64 = 4.0;
     /// An ambiguous call is worse than a refused one.
     const AMBIGUOUS: f64 = 1.5;
 
@@ -99,7 +101,8 @@ impl Health {
             self.baseline.observe(now, batch);
         }
         let eject_at = if returning { Failures::EJECT_RETURNING_AT } else { Failures::EJECT_AT };
-        if self.failures.evidence >= eject_at {
+        let enough = returning || self.failures.failed >= Failures::LEAST_FAILED;
+        if enough && self.failures.evidence >= eject_at {
             let share = self.failures.failed / self.failures.calls.max(1.0);
             let reading = Reading {
                 name: Signal::ErrorRate,
