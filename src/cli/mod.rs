@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod client;
 mod dead;
+mod doctor;
 mod healthcheck;
 mod keys;
 mod messages;
@@ -82,6 +83,7 @@ enum Command {
     Audit(audit::Audit),
     Bench(bench::Bench),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Healthcheck(healthcheck::Healthcheck),
     Keys(keys::Keys),
     Migrate(migrate::Migrate),
@@ -104,6 +106,7 @@ impl Command {
             Self::Audit(command) => command.run(global).await,
             Self::Bench(command) => command.run(global).await,
             Self::Check(command) => command.run(global),
+            Self::Doctor(command) => command.run(global).await,
             Self::Healthcheck(command) => command.run(global).await,
             Self::Keys(command) => command.run(global).await,
             Self::Migrate(command) => command.run(global).await,
