@@ -51,5 +51,8 @@ async fn replay(brokers: &str, topics: &Topics, letters: &[DeadLetter]) -> anyho
     let published = producer.publish(&records).await;
     let failed = published.iter().filter(|result| result.is_err()).count();
     println!("{} published again, {failed} not acknowledged, {} of other topics left alone", published.len() - failed, others.len());
-    if failed > 0 { bail!("not all were acknowledged: run it again") } else { Ok(()) }
+    if failed > 0 {
+        bail!("not all were acknowledged: run it again");
+    }
+    Ok(())
 }

@@ -25,7 +25,7 @@ async fn every_described_operation_is_served_and_refuses_other_methods_with_allo
         assert!(paths.contains_key(path), "{path}");
     }
     for (path, item) in paths {
-        let concrete = path.replace("{id}", "msg_01h455vb4pex5vsknk084sn02q").replace('{', "").replace('}', "");
+        let concrete = path.replace("{id}", "msg_01h455vb4pex5vsknk084sn02q").replace(['{', '}'], "");
         for method in item.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let answer = app.ask(Request::builder().method(&method).uri(&concrete).body(Body::empty()).unwrap()).await;
