@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn record(cells: &[&str]) -> csv::StringRecord {
-        cells.iter().copied().collect::<Vec<_>>().into()
+        cells.to_vec().into()
     }
 
     #[test]
