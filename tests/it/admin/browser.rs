@@ -70,7 +70,8 @@ impl Browser {
         self.fill("name", name).await;
         self.fill("password", PASSWORD).await;
         self.click(".login button").await;
-        assert_eq!(self.path().await, "/admin");
+        // A password costs the server a moment, and a click does not always wait for the answer.
+        servers::eventually(async || self.path().await == "/admin").await;
     }
 
     pub async fn fill(&self, id: &str, text: &str) {
