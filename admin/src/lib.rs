@@ -4,7 +4,7 @@
 //! comes through one trait, [`Backend`], whose view types hold masked recipients only: this crate could not leak a number
 //! if it tried, except where a person gives a reason ([`Backend::reveal`]), which is recorded.
 //!
-//! Reading order: [`router`] is the table of contents, [`backend`] and [`views`] say what a page may know, [`visit`] who is
+//! Reading order: [`router()`] is the table of contents, [`backend`] and [`views`] say what a page may know, [`visit`] who is
 //! looking, `pages/` holds one file per page with its struct beside its handler, `templates/` what it looks like.
 //!
 //! There is no clock and no randomness here: both come from the backend, so that every page can be rendered from

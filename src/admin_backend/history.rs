@@ -30,7 +30,7 @@ pub struct Minute {
 #[derive(Clone, Debug, Default)]
 pub struct ProviderMinute {
     pub outcomes: [u64; OUTCOMES],
-    /// Calls per bucket of [`Totals::bounds`], not cumulative.
+    /// Calls per bucket of `Totals::bounds`, not cumulative.
     pub buckets: Vec<u64>,
     pub segments: u64,
 }

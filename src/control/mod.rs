@@ -5,7 +5,7 @@
 //! entries. A plan names the revisions it was made on; if somebody else was faster it is made again on what is there now.
 //!
 //! Snapshots are refreshed after each commit of this node, when the store says that another node committed, and every
-//! second. Last known rights are good for [`Control::max_stale`] without the store, also across a restart, by a sealed
+//! second. Last known rights are good for `Control::max_stale` without the store, also across a restart, by a sealed
 //! copy in `data_dir`.
 
 pub mod approvals;

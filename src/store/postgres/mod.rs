@@ -107,7 +107,7 @@ impl PostgresStore {
         self.wake.woken()
     }
 
-    /// Folds what happened into the rows: [`Fact::Accepted`] and [`Fact::Settled`] of one message are one entry.
+    /// Folds what happened into the rows: `Fact::Accepted` and `Fact::Settled` of one message are one entry.
     pub async fn record(&self, facts: &[(NewMessage, Option<Settled>)]) -> Result<(), Error> {
         let folded = facts.iter().map(|(new, settled)| self.recorded(new, settled.as_ref())).collect::<Result<Vec<_>, Error>>()?;
         run!(self.connections, |connection| record::fold(connection, &folded).await)
