@@ -24,10 +24,12 @@ pub struct Serve {}
 
 /// Run the API only
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tidings api --config tidings.toml")]
 pub struct ApiOnly {}
 
 /// Run workers only
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tidings worker --config tidings.toml")]
 pub struct WorkerOnly {}
 
 impl Serve {
