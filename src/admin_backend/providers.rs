@@ -58,7 +58,7 @@ fn reading(reading: &Reading) -> SignalView {
 impl AdminBackend {
     pub(super) fn see_providers(&self) -> Vec<ProviderRow> {
         let desk = self.desks.base();
-        let views = desk.fleet().view(self.clock.moment());
+        let views = desk.view(self.clock.moment());
         let rates = self.history.rates();
         let kinds = self.kinds();
         let own = desk.accounts.iter().zip(&views).filter(|(account, _)| !account.built_in);
@@ -100,7 +100,7 @@ impl AdminBackend {
         let desk = self.desks.base();
         let place = desk.place(name)?;
         let account = &desk.accounts[place];
-        let view = desk.fleet().view(self.clock.moment()).into_iter().nth(place)?;
+        let view = desk.view(self.clock.moment()).into_iter().nth(place)?;
         let events = self.provider_events(Some(name), EVENTS);
         let row = self.see_providers().into_iter().find(|row| row.name == name)?;
         let last = events.first().filter(|_| row.state != ProviderState::Healthy);

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tidings_core::{
     dice::{Dice, mix},
-    fleet::{Fleet, FleetConfig, ProviderSpec},
+    fleet::{Fleet, FleetConfig, ProviderSpec, ProviderView},
     message::{Category, Channel, Message},
     redact::Redacted,
     retry::{Budget, BudgetSettings},
@@ -152,6 +152,19 @@ impl Desk {
 
     pub fn place(&self, name: &str) -> Option<usize> {
         self.accounts.iter().position(|account| &*account.spec.name == name)
+    }
+
+    /// Every account as it is now, by place. Shares are of the configured accounts: what only tests use has none.
+    pub fn view(&self, now: Moment) -> Vec<ProviderView> {
+        let mut views = self.fleet().view(now);
+        for (view, _) in views.iter_mut().zip(&self.accounts).filter(|(_, account)| account.built_in) {
+            view.effective_share = 0.0;
+        }
+        let total: f64 = views.iter().map(|view| view.effective_share).sum();
+        if total > 0.0 {
+            views.iter_mut().for_each(|view| view.effective_share /= total);
+        }
+        views
     }
 
     /// The fleet, for a moment: nothing is awaited while it is held.

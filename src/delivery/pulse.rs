@@ -112,7 +112,7 @@ impl Worker {
 
     async fn set_gauges(&self) {
         let desk = self.desks.base();
-        let views = desk.fleet().view(self.clock.moment());
+        let views = desk.view(self.clock.moment());
         for (view, account) in views.iter().zip(&desk.accounts) {
             account.metrics.score.set(f64::from(view.score));
             account.metrics.share.set(view.effective_share);

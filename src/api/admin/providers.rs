@@ -109,7 +109,7 @@ impl EventView {
 }
 
 fn states(api: &Api, desk: &Desk) -> Vec<ProviderState> {
-    let views = desk.fleet().view(api.clock.moment());
+    let views = desk.view(api.clock.moment());
     let configured = views.into_iter().zip(&desk.accounts).filter(|(_, account)| !account.built_in);
     configured
         .map(|(view, account)| {
