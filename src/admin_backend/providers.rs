@@ -158,7 +158,7 @@ impl AdminBackend {
             Steering::Weight(weight) => Command::Weight(Some(weight)),
         };
         self.control.steer(&self.acting(actor)?, name, command, reason).await.map_err(errors::control)?;
-        self.desks.obey(self.clock.moment(), self.control.steers());
+        self.desks.obey(&self.clock, self.control.steers());
         Ok(())
     }
 }

@@ -127,7 +127,7 @@ impl Builder {
         );
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if built.as_ref() == Some(&wanted) {
-            self.desks.obey(self.clock.moment(), self.control.steers());
+            self.desks.obey(&self.clock, self.control.steers());
             return;
         }
         let now = self.clock.moment();
@@ -140,7 +140,7 @@ impl Builder {
         let earlier = self.desks.base();
         let trial = routing.trial.as_ref().map(|(revision, percent)| (*percent, self.desk(revision.number, &revision.document, *percent)));
         self.desks.replace(base.continuing(&earlier, now), trial);
-        self.desks.obey(now, self.control.steers());
+        self.desks.obey(&self.clock, self.control.steers());
         *built = Some(wanted);
         self.metrics.control.revision.set(wanted.0.map_or(0, i64::from));
         tracing::info!(revision = wanted.0, trial = wanted.1.map(|(number, _)| number), percent, "routing revision in force");

@@ -13,7 +13,7 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use super::{Desk, Worker};
+use super::{Desk, Desks, Worker};
 use crate::telemetry::metrics::{ProviderState, Signal};
 
 /// How often a fleet looks at the calls that are pending.
@@ -54,6 +54,36 @@ impl EventLog {
     }
 }
 
+impl Desks {
+    /// Writes changes into the log, the metrics and the list that operators read.
+    pub(super) fn tell(&self, at: Timestamp, desk: &Desk, events: Vec<Event>) {
+        for event in events {
+            self.tell_one(at, desk, event);
+        }
+    }
+
+    fn tell_one(&self, at: Timestamp, desk: &Desk, event: Event) {
+        let reading = event.reading.as_ref();
+        tracing::warn!(
+            provider = &*event.provider,
+            change = event.kind.as_str(),
+            state = event.state.as_str(),
+            signal = reading.map(|reading| reading.name.as_str()),
+            value = reading.map(|reading| reading.value),
+            baseline = reading.map(|reading| reading.baseline),
+            threshold = reading.map(|reading| reading.threshold),
+            samples = reading.map(|reading| reading.samples),
+            actor = event.actor.as_deref(),
+            reason = event.reason.as_deref(),
+            "a provider changed"
+        );
+        if let (EventKind::Ejected, Some(reading), Some(place)) = (event.kind, reading, desk.place(&event.provider)) {
+            desk.accounts[place].metrics.ejected(signal(reading.name));
+        }
+        self.events.add(FleetEvent { number: 0, at, revision: desk.revision, event });
+    }
+}
+
 impl Worker {
     pub(super) async fn run_pulse(self: Arc<Self>) {
         let mut ticks: u32 = 0;
@@ -84,30 +114,7 @@ impl Worker {
         if !events.is_empty() {
             desk.freed.notify_waiters();
         }
-        for event in events {
-            self.tell(desk, event);
-        }
-    }
-
-    fn tell(&self, desk: &Desk, event: Event) {
-        let reading = event.reading.as_ref();
-        tracing::warn!(
-            provider = &*event.provider,
-            change = event.kind.as_str(),
-            state = event.state.as_str(),
-            signal = reading.map(|reading| reading.name.as_str()),
-            value = reading.map(|reading| reading.value),
-            baseline = reading.map(|reading| reading.baseline),
-            threshold = reading.map(|reading| reading.threshold),
-            samples = reading.map(|reading| reading.samples),
-            actor = event.actor.as_deref(),
-            reason = event.reason.as_deref(),
-            "a provider changed"
-        );
-        if let (EventKind::Ejected, Some(reading), Some(place)) = (event.kind, reading, desk.place(&event.provider)) {
-            desk.accounts[place].metrics.ejected(signal(reading.name));
-        }
-        self.desks.events.add(FleetEvent { number: 0, at: self.clock.now(), revision: desk.revision, event });
+        self.desks.tell(self.clock.now(), desk, events);
     }
 
     async fn set_gauges(&self) {

@@ -6,6 +6,7 @@ use tidings_core::{
 };
 
 use super::{Desk, Desks};
+use crate::clock::Clock;
 
 /// What stands for one provider.
 #[derive(Clone, Debug)]
@@ -22,7 +23,8 @@ pub struct Steer {
 
 impl Desks {
     /// Carries out what is new of it.
-    pub fn obey(&self, now: Moment, steers: impl Iterator<Item = Steer>) {
+    pub fn obey(&self, clock: &Clock, steers: impl Iterator<Item = Steer>) {
+        let now = clock.moment();
         let mut obeyed = self.obeyed();
         for steer in steers {
             if obeyed.get(&steer.provider).is_some_and(|(revision, _)| *revision >= steer.revision) {
@@ -31,6 +33,8 @@ impl Desks {
             let before = obeyed.insert(steer.provider.clone(), (steer.revision, steer.clone()));
             for desk in self.all() {
                 desk.obey(now, &steer, before.as_ref().map(|(_, before)| before));
+                let events = desk.fleet().take_events();
+                self.tell(clock.now(), &desk, events);
             }
         }
     }

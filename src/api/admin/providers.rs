@@ -222,7 +222,7 @@ async fn steer(
     let (reason, weight) = read(&fields, weighs)?;
     api.control.steer(&staff.actor, name, command(weight), &reason).await?;
     // The other nodes follow within their poll; this one at once.
-    api.desks.obey(api.clock.moment(), api.control.steers());
+    api.desks.obey(&api.clock, api.control.steers());
     Ok(Json::of(&find(api, name)?))
 }
 
