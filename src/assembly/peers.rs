@@ -3,7 +3,8 @@
 //! Health: a summary every fifth of a second through Redis, merged into every desk; without Redis each worker goes by its own
 //! view. Contracts: half is floors, split over all workers that were registered within the last minute; the other half goes to
 //! those that were seen within the last seconds. A worker registers in Redis and in the store and believes the larger number;
-//! one that reaches neither keeps to its floor. So the sum never exceeds the contract, whoever is away.
+//! one that reaches neither keeps to its floor. So the sum stays within the contract, unless a
+//! worker is cut off for longer than its registration lasts: it keeps its floor, and the others have the whole.
 
 use std::{sync::Arc, time::Duration};
 
