@@ -122,6 +122,6 @@ fn writer_tick(bencher: Bencher<'_, '_>, messages: usize) {
     let path = home.path().join("tidings.db");
     let (store, _writer) = runtime.block_on(Sqlite::open(&path, keyring, Clock::system(), |_| {})).expect("a store");
     bencher
-        .with_inputs(|| (0..messages).map(|_| NewMessage { message: message(), idempotency: None, lease: None }).collect::<Vec<_>>())
+        .with_inputs(|| (0..messages).map(|_| NewMessage::waiting(message())).collect::<Vec<_>>())
         .bench_local_values(|batch| runtime.block_on(store.accept(batch)).expect("durable"));
 }

@@ -1,8 +1,6 @@
 //! Accepting up to a thousand messages in one durable write. Each stands for itself: one bad item fails no other.
 
-use std::collections::HashMap;
-
-use tidings_core::message::Message;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Accept, Claimed, Sent,
@@ -148,7 +146,7 @@ impl Accept {
         idempotency: Option<Idempotency>,
         guard: Option<Guard>,
     ) -> Result<Step, Refusal> {
-        let (new, seat) = self.ready(sender, draft, idempotency).await?;
+        let (new, seat) = self.ready(sender, draft, idempotency, None).await?;
         Ok(Step::Ready(Box::new(Ready { index, new, seat, _guard: guard })))
     }
 }
@@ -165,7 +163,7 @@ fn take_key(fields: &mut MessageFields) -> Result<Option<String>, Refusal> {
 /// The answer to an item that repeats an earlier one of its batch.
 fn repeated(earlier: Option<&ItemResult>) -> ItemResult {
     match earlier {
-        Some(Ok(Sent { message, .. })) => Ok(Sent { message: Message::clone(message), replayed: true }),
+        Some(Ok(Sent { message, .. })) => Ok(Sent { message: Arc::clone(message), replayed: true }),
         _ => Err(Refusal::IdempotencyInProgress),
     }
 }

@@ -48,7 +48,7 @@ const COUNTED_AT_ONCE: usize = 1_000;
 /// An accepted message, and whether it had been accepted before.
 #[derive(Debug)]
 pub struct Sent {
-    pub message: Message,
+    pub message: Arc<Message>,
     pub replayed: bool,
 }
 
@@ -103,12 +103,13 @@ impl Accept {
             None => None,
         };
         let idempotency = claimed.as_ref().map(|(_, idempotency)| *idempotency);
-        let (mut new, seat) = self.ready(sender, draft, idempotency).await?;
-        new.message.traceparent = traceparent.filter(|text| is_traceparent(text)).map(str::to_owned);
-        let written = self.messages.accept(vec![new.clone()]).await;
+        let traceparent = traceparent.filter(|text| is_traceparent(text));
+        let (new, seat) = self.ready(sender, draft, idempotency, traceparent).await?;
+        let message = Arc::clone(&new.message);
+        let written = self.messages.accept(vec![new]).await;
         let verdict = written.map(|verdicts| verdicts.into_iter().next());
         match verdict {
-            Ok(Some(verdict)) => self.conclude(sender, new.message, seat, verdict).await,
+            Ok(Some(verdict)) => self.conclude(sender, message, seat, verdict).await,
             Ok(None) => Err(Refusal::NoRights),
             Err(error) => {
                 self.limits.give_back(&sender.app, self.now());
@@ -118,19 +119,26 @@ impl Accept {
     }
 
     /// Everything that comes before writing.
-    async fn ready(&self, sender: &Machine, draft: Draft, idempotency: Option<Idempotency>) -> Result<(NewMessage, Option<Seat>), Refusal> {
+    async fn ready(
+        &self,
+        sender: &Machine,
+        draft: Draft,
+        idempotency: Option<Idempotency>,
+        traceparent: Option<&str>,
+    ) -> Result<(NewMessage, Option<Seat>), Refusal> {
         let now = self.now();
         self.count_today(sender, now.time).await?;
         let id = MessageId::new(now.time, self.clock.random());
         let message = {
             let snapshot = self.control.snapshot();
-            let message = prepare::prepare(&snapshot, sender, draft, id, now.time)?.message;
+            let mut message = prepare::prepare(&snapshot, sender, draft, id, now.time)?.message;
+            message.traceparent = traceparent.map(str::to_owned);
             self.admit(&snapshot, sender, &message, now)?;
-            message
+            Arc::new(message)
         };
-        let seat = if message.first_status() == Status::Accepted { self.intake.reserve(message.lane()) } else { None };
-        let lease = seat.as_ref().map(|seat| seat.lease);
-        Ok((NewMessage { message, idempotency, lease }, seat))
+        let seat = if message.first_status() == Status::Accepted { self.intake.reserve(&message) } else { None };
+        let (lease, opened) = (seat.as_ref().map(Seat::lease), seat.as_ref().and_then(Seat::opened));
+        Ok((NewMessage { message, idempotency, lease, opened }, seat))
     }
 
     /// Limits and room: what takes something that has to be given back.
@@ -151,12 +159,12 @@ impl Accept {
     }
 
     /// What follows from the store's word on a message.
-    async fn conclude(&self, sender: &Machine, message: Message, seat: Option<Seat>, verdict: Accepting) -> Result<Sent, Refusal> {
+    async fn conclude(&self, sender: &Machine, message: Arc<Message>, seat: Option<Seat>, verdict: Accepting) -> Result<Sent, Refusal> {
         match verdict {
             Accepting::New => {
                 self.metrics.accepted(message.channel, message.category).inc();
                 match seat {
-                    Some(seat) => self.intake.hand_over(seat, message.clone()),
+                    Some(seat) => self.intake.hand_over(seat),
                     None if message.first_status() == Status::Held => {}
                     None => self.intake.wake(message.lane()),
                 }
@@ -202,8 +210,8 @@ impl Accept {
         }
     }
 
-    async fn accepted_before(&self, id: MessageId) -> Result<Message, Refusal> {
-        Ok(self.messages.get(id).await?.ok_or(Refusal::NotFound)?.message)
+    async fn accepted_before(&self, id: MessageId) -> Result<Arc<Message>, Refusal> {
+        Ok(Arc::new(self.messages.get(id).await?.ok_or(Refusal::NotFound)?.message))
     }
 
     /// The hash that says whether two bodies are equal JSON.
@@ -255,7 +263,7 @@ enum Claimed {
     /// This request's, until its guard is dropped.
     Now(Guard, Idempotency),
     /// Of a message that was accepted before.
-    Before(Message),
+    Before(Arc<Message>),
 }
 
 /// The shape that W3C Trace Context gives it: version, trace, span, flags.

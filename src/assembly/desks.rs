@@ -137,9 +137,8 @@ impl Builder {
             Some(revision) => self.desk(revision.number, &revision.document, 100 - percent),
             None => self.desk(0, &model::RoutingDocument::default(), 100),
         };
-        let earlier = self.desks.base();
         let trial = routing.trial.as_ref().map(|(revision, percent)| (*percent, self.desk(revision.number, &revision.document, *percent)));
-        self.desks.replace(base.continuing(&earlier, now), trial);
+        self.desks.replace(base, trial, now);
         self.desks.obey(&self.clock, self.control.steers());
         *built = Some(wanted);
         self.metrics.control.revision.set(wanted.0.map_or(0, i64::from));

@@ -319,7 +319,7 @@ async fn move_all(source: &Sqlite, target: &PostgresStore, clock: Clock, status:
         let page = source.list(&filter, before, MOVED_AT_ONCE).await?;
         for record in &page.rows {
             let id = record.message.id;
-            let new = NewMessage { message: record.message.clone(), idempotency: None, lease: None };
+            let new = NewMessage::waiting(record.message.clone());
             let due = record.due_at.unwrap_or_else(|| clock.now());
             let settled = (!record.attempts.is_empty() || record.message.first_due() != due).then(|| Settled {
                 new: new.clone(),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tidings_core::{message::Status, retry::Decision};
+use tidings_core::{fleet::Ticket, message::Status, retry::Decision};
 
 use super::{
     journey::{Chosen, Journey, Start},
@@ -14,19 +14,31 @@ use super::{
 };
 use crate::store::{Next, Taken};
 
-pub async fn deliver(worker: &Arc<Worker>, taken: Taken) {
-    let mut journey = match Journey::start(worker, taken) {
-        Start::Go(journey) => journey,
-        Start::Stop(mut journey, next) => return journey.settle(next).await,
-    };
+/// A message from the queue.
+pub async fn deliver(worker: Arc<Worker>, taken: Taken) {
+    match Journey::start(worker, taken) {
+        Start::Go(journey) => carry(journey, None).await,
+        Start::Stop(mut journey, next) => journey.settle(next).await,
+    }
+}
+
+/// A message that may go; its first call may be open on disk already.
+pub async fn carry(mut journey: Journey, first: Option<Ticket>) {
+    let mut opened = first.map(|ticket| journey.begun(ticket));
     loop {
-        let ticket = match journey.choose().await {
-            Chosen::Call(ticket) => ticket,
-            Chosen::Park(until) => return journey.settle(Next::Wait(until)).await,
-            Chosen::End(decision) => return journey.settle(Next::Close(closed_by(decision))).await,
-            Chosen::HandBack => return journey.hand_back().await,
+        let call = match opened.take() {
+            Some(call) => call,
+            None => {
+                let ticket = match journey.choose().await {
+                    Chosen::Call(ticket) => ticket,
+                    Chosen::Park(until) => return journey.settle(Next::Wait(until)).await,
+                    Chosen::End(decision) => return journey.settle(Next::Close(closed_by(decision))).await,
+                    Chosen::HandBack => return journey.hand_back().await,
+                };
+                let Some(call) = journey.open(ticket).await else { return };
+                call
+            }
         };
-        let Some(call) = journey.open(ticket).await else { return };
         match journey.submit(call).await {
             Decision::NextProvider | Decision::RetryAt(_) => {}
             decision => return journey.settle(Next::Close(closed_by(decision))).await,

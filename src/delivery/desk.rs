@@ -3,16 +3,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tidings_core::{
+    attempt::Outcome,
     dice::{Dice, mix},
-    fleet::{Fleet, FleetConfig, ProviderSpec, ProviderView},
+    fleet::{Ask, Choice, Fleet, FleetConfig, ProviderSpec, ProviderView, Ticket},
     message::{Category, Channel, Message},
     redact::Redacted,
     retry::{Budget, BudgetSettings},
@@ -89,6 +91,8 @@ pub struct Desk {
     routes: Vec<Route>,
     fleet: Mutex<Fleet>,
     retry: Mutex<(Budget, Dice)>,
+    /// The desk that took the fleet over. Set while the fleet is locked.
+    successor: OnceLock<Arc<Self>>,
     /// A call has ended: somebody who waits for room may look again.
     pub(super) freed: Notify,
     /// Some provider is out or held back because calls hang; otp calls look whether to leave.
@@ -104,19 +108,63 @@ impl Desk {
             fleet: Mutex::new(Fleet::new(FleetConfig { providers }, spec.seed, now)),
             retry: Mutex::new((Budget::new(spec.budget, now), Dice::new(mix(spec.seed)))),
             accounts: spec.accounts,
+            successor: OnceLock::new(),
             freed: Notify::new(),
             trouble: AtomicBool::new(false),
         }
     }
 
-    /// Takes over what `earlier` knows about the accounts that both have.
-    #[must_use]
-    pub fn continuing(self, earlier: &Self, now: Moment) -> Self {
-        let providers = self.accounts.iter().map(|account| account.spec.clone()).collect();
-        let mut fleet = std::mem::replace(&mut *earlier.fleet(), Fleet::new(FleetConfig::default(), 0, now));
-        fleet.reconfigure(FleetConfig { providers }, now);
-        *self.fleet() = fleet;
-        self
+    /// Hands the fleet, with what it knows of the accounts that both have and the calls that are out, to `successor`.
+    fn hand_over(&self, successor: &Arc<Self>, now: Moment) {
+        let providers = successor.accounts.iter().map(|account| account.spec.clone()).collect();
+        let mut own = self.fleet();
+        if self.successor.set(Arc::clone(successor)).is_ok() {
+            let mut fleet = std::mem::replace(&mut *own, Fleet::new(FleetConfig::default(), 0, now));
+            fleet.reconfigure(FleetConfig { providers }, now);
+            *successor.fleet() = fleet;
+        }
+    }
+
+    /// Asks the fleet for a call that is written down before it is made; nothing if another desk has the fleet now.
+    pub(super) fn reserve(&self, now: Moment, ask: &Ask<'_>) -> Option<Choice> {
+        let mut fleet = self.fleet();
+        self.successor.get().is_none().then(|| fleet.reserve(now, ask))
+    }
+
+    /// The call of a ticket goes out now.
+    pub(super) fn sent(&self, now: Moment, ticket: &mut Ticket) {
+        self.at_the_fleet(|fleet, _| fleet.sent(now, ticket));
+    }
+
+    /// The call of a ticket has ended.
+    pub(super) fn ended(&self, now: Moment, ticket: Ticket, outcome: Outcome, retry_after: Option<Duration>) {
+        self.at_the_fleet(|fleet, desk| {
+            fleet.ended(now, ticket, outcome, retry_after);
+            desk.freed.notify_one();
+        });
+    }
+
+    /// The call of a ticket is not made.
+    pub(super) fn abandon(&self, ticket: Ticket) {
+        self.at_the_fleet(|fleet, desk| {
+            fleet.abandoned(ticket);
+            desk.freed.notify_one();
+        });
+    }
+
+    /// A ticket outlives its desk: what becomes of it is told to whoever has the fleet now.
+    fn at_the_fleet(&self, tell: impl FnOnce(&mut Fleet, &Self)) {
+        let mut desk = self;
+        loop {
+            let mut fleet = desk.fleet();
+            match desk.successor.get() {
+                None => return tell(&mut fleet, desk),
+                Some(successor) => {
+                    drop(fleet);
+                    desk = successor;
+                }
+            }
+        }
     }
 
     /// Who may take this message. Empty: no route.
@@ -218,9 +266,12 @@ impl Desks {
         }
     }
 
-    /// Puts revisions into force. Messages under way finish at the desk where they began.
-    pub fn replace(&self, base: Desk, trial: Option<(u8, Desk)>) {
-        self.base.store(Arc::new(base));
+    /// Puts revisions into force. A call that is out ends where it began; whoever needs another one after it goes on at
+    /// the new desk.
+    pub fn replace(&self, base: Desk, trial: Option<(u8, Desk)>, now: Moment) {
+        let base = Arc::new(base);
+        self.base().hand_over(&base, now);
+        self.base.store(base);
         self.trial.store(Arc::new(trial.map(|(percent, desk)| (percent, Arc::new(desk)))));
         // A new desk has heard nothing yet.
         self.obeyed().clear();

@@ -12,6 +12,7 @@ use tidings_core::{
 };
 
 use super::{
+    AppEntry,
     desk::{Desk, Routing},
     worker::Worker,
 };
@@ -29,8 +30,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const INTERRUPTED: &str = "interrupted";
 
 /// One message in a worker's hands.
-pub struct Journey<'a> {
-    pub(super) worker: &'a Arc<Worker>,
+pub struct Journey {
+    pub(super) worker: Arc<Worker>,
     pub(super) desk: Arc<Desk>,
     pub(super) message: Arc<Message>,
     status: Status,
@@ -44,9 +45,9 @@ pub struct Journey<'a> {
     key: u64,
 }
 
-pub enum Start<'a> {
-    Go(Journey<'a>),
-    Stop(Journey<'a>, Next),
+pub enum Start {
+    Go(Journey),
+    Stop(Journey, Next),
 }
 
 pub enum Chosen {
@@ -75,21 +76,20 @@ impl Pause {
     }
 }
 
-impl<'a> Journey<'a> {
+impl Journey {
     /// Looks at what was taken: may it go, and with whom?
-    pub fn start(worker: &'a Arc<Worker>, taken: Taken) -> Start<'a> {
+    pub fn start(worker: Arc<Worker>, taken: Taken) -> Start {
         let (now, moment) = (worker.clock.now(), worker.clock.moment());
         let Taken { message, status, attempts, lease } = taken;
-        let desk = worker.desks.for_bucket(crate::control::snapshot::bucket(message.to.expose()));
         let app = worker.directory.app(message.app);
-        let routing = desk.routing(&message, app.as_ref().map_or("", |app| &*app.name));
+        let (desk, routing) = desk_of(&worker, &message, app.as_ref());
         let expires = moment + message.expires_at.since(now);
         let mut journey = Self {
             key: key_of(&message),
             course: Course::new(message.category, expires, routing.places.iter().copied()),
             worker,
             desk,
-            message: Arc::new(message),
+            message,
             status,
             attempts,
             unsettled: false,
@@ -97,18 +97,31 @@ impl<'a> Journey<'a> {
             lease,
         };
         journey.close_interrupted(now);
-        let known = |attempt: &Attempt| Some((journey.desk.place(&attempt.opened.provider), attempt.ended.as_ref()?.outcome));
-        let past: SmallVec<[_; 4]> = journey.attempts.iter().filter_map(known).collect();
-        if past.is_empty() {
+        if journey.attempts.is_empty() {
             journey.desk.retry().0.deposit();
         } else {
-            journey.course = journey.course.resumed(past);
+            journey.resume();
         }
         let next = journey.guard(now, app.is_some_and(|app| app.suspended));
         match next {
             Some(next) => Start::Stop(journey, next),
             None => Start::Go(journey),
         }
+    }
+
+    /// Goes on from the attempts so far.
+    fn resume(&mut self) {
+        let known = |attempt: &Attempt| Some((self.desk.place(&attempt.opened.provider), attempt.ended.as_ref()?.outcome));
+        let past: SmallVec<[_; 4]> = self.attempts.iter().filter_map(known).collect();
+        let course = Course::new(self.message.category, self.course.expires_at(), self.routing.places.iter().copied());
+        self.course = course.resumed(past);
+    }
+
+    /// Another routing revision came into force: goes on at its desk.
+    fn change_desk(&mut self) {
+        let app = self.worker.directory.app(self.message.app);
+        (self.desk, self.routing) = desk_of(&self.worker, &self.message, app.as_ref());
+        self.resume();
     }
 
     /// An attempt that is open here was under way when its worker died: whether it was sent, nobody knows.
@@ -150,7 +163,10 @@ impl<'a> Journey<'a> {
             if now >= self.course.expires_at() {
                 return Chosen::End(self.course.expired());
             }
-            let choice = self.desk.fleet().choose(now, &self.ask());
+            let Some(choice) = self.desk.reserve(now, &self.ask()) else {
+                self.change_desk();
+                continue;
+            };
             let pause = match choice {
                 Choice::Call(ticket) => return Chosen::Call(ticket),
                 Choice::NoCandidate => return Chosen::End(self.course.without_candidate()),
@@ -166,6 +182,14 @@ impl<'a> Journey<'a> {
             if !self.wait(pause).await {
                 return Chosen::HandBack;
             }
+        }
+    }
+
+    /// Takes the limit of a provider that has room this very moment, if there is one.
+    pub fn choose_now(&self) -> Option<Ticket> {
+        match self.desk.reserve(self.worker.clock.moment(), &self.ask())? {
+            Choice::Call(ticket) => Some(ticket),
+            Choice::Wait { .. } | Choice::NoCandidate | Choice::Exhausted => None,
         }
     }
 
@@ -214,6 +238,13 @@ impl<'a> Journey<'a> {
             max_price: self.message.max_price,
         }
     }
+}
+
+/// The desk of a message's recipient, and who may take it there.
+fn desk_of(worker: &Worker, message: &Message, app: Option<&AppEntry>) -> (Arc<Desk>, Routing) {
+    let desk = worker.desks.for_bucket(crate::control::snapshot::bucket(message.to.expose()));
+    let routing = desk.routing(message, app.map_or("", |app| &*app.name));
+    (desk, routing)
 }
 
 /// FNV-1a: the same recipient has the same key on every node.

@@ -16,14 +16,14 @@ pub const LONGEST_AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// No lease has this owner: what is settled under it is merged as a late outcome.
 const NOBODY: LeaseOwner = 0;
 
-impl Journey<'_> {
+impl Journey {
     /// Writes down the end, or that it waits, and counts it.
     pub async fn settle(&mut self, next: Next) {
         let Some(Settling::Settled(status) | Settling::Late(status)) = self.write(next).await else { return };
         if let Next::Close(wanted) = next
             && wanted == status
         {
-            count_end(self.worker, &self.message, &self.attempts, status);
+            count_end(&self.worker, &self.message, &self.attempts, status);
         }
     }
 
@@ -44,7 +44,7 @@ impl Journey<'_> {
 
     /// Writes all attempts and what follows, until the store has it. Nothing if the store is broken for this message.
     pub(super) async fn write(&mut self, next: Next) -> Option<Settling> {
-        let settling = settle(self.worker, &self.message, self.lease.owner, &self.attempts, next).await;
+        let settling = settle(&self.worker, &self.message, self.lease.owner, &self.attempts, next).await;
         self.unsettled = false;
         settling
     }

@@ -28,15 +28,13 @@ pub struct Call {
 
 type Answer = Result<Accepted, SubmitError>;
 
-impl Journey<'_> {
-    /// Writes down that an attempt begins. `None`: the message is not ours any more, or the store is away for too long.
-    pub async fn open(&mut self, ticket: Ticket) -> Option<Call> {
-        let desk = Arc::clone(&self.desk);
-        let account = &desk.accounts[ticket.provider];
+impl Journey {
+    /// Adds the attempt that a ticket is for; the lease that it needs.
+    pub(super) fn add_attempt(&mut self, ticket: &Ticket) -> Lease {
+        let account = &self.desk.accounts[ticket.provider];
         let now = self.worker.clock.now();
-        let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         let opened = Opened {
-            number,
+            number: self.number().saturating_add(1),
             provider: account.spec.name.to_string(),
             revision: self.desk.revision,
             receipts: account.spec.receipts,
@@ -44,24 +42,36 @@ impl Journey<'_> {
             why: ticket.why.to_string(),
         };
         self.attempts.push(Attempt { opened, ended: None });
-        let until = now + account.spec.timeout + LEASE_AFTER_TIMEOUT;
-        let lease = Lease { until, ..self.lease };
+        Lease { until: now + account.spec.timeout + LEASE_AFTER_TIMEOUT, ..self.lease }
+    }
+
+    /// The number of the last attempt.
+    fn number(&self) -> u32 {
+        u32::try_from(self.attempts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The call of an attempt that is on disk.
+    pub(super) fn begun(&self, ticket: Ticket) -> Call {
+        Call { submission: self.submission(&self.desk.accounts[ticket.provider], self.number()), ticket }
+    }
+
+    /// Writes down that an attempt begins. `None`: the message is not ours any more, or the store is away for too long.
+    pub async fn open(&mut self, ticket: Ticket) -> Option<Call> {
+        let lease = self.add_attempt(&ticket);
         let mut pause = settle::AFTER_FAILURE;
         loop {
             match self.worker.store.open(self.message.id, lease, self.attempts.clone()).await {
                 Ok(Opening::Opened) => break,
                 Ok(Opening::Lost) => {
                     self.worker.metrics.queue.lease_lost();
-                    self.desk.fleet().abandoned(ticket);
-                    self.desk.freed.notify_one();
+                    self.desk.abandon(ticket);
                     return None;
                 }
                 Err(error) => {
                     tracing::warn!(message = %self.message.id, error = &error as &dyn std::error::Error, "an attempt could not be opened");
                     // Without the lease somebody else may have the message; it is theirs when the store is back.
                     if self.worker.clock.now() + pause >= self.lease.until || self.worker.stopping.is_cancelled() {
-                        self.desk.fleet().abandoned(ticket);
-                        self.desk.freed.notify_one();
+                        self.desk.abandon(ticket);
                         return None;
                     }
                     tokio::time::sleep(pause).await;
@@ -71,7 +81,7 @@ impl Journey<'_> {
         }
         self.lease = lease;
         self.unsettled = false;
-        Some(Call { submission: self.submission(account, number), ticket })
+        Some(self.begun(ticket))
     }
 
     fn submission(&self, account: &Account, attempt: u32) -> Submission {
@@ -91,7 +101,8 @@ impl Journey<'_> {
 
     /// Makes the call and classifies its end; what follows is `core`'s to say.
     pub async fn submit(&mut self, call: Call) -> Decision {
-        let Call { ticket, submission } = call;
+        let Call { mut ticket, submission } = call;
+        self.desk.sent(self.worker.clock.moment(), &mut ticket);
         let (place, started) = (ticket.provider, ticket.started);
         let provider = Arc::clone(&self.desk.accounts[place].provider);
         let timeout = submission.timeout;
@@ -131,8 +142,7 @@ impl Journey<'_> {
         self.desk.accounts[place].metrics.attempt(&ended);
         self.note(ended);
         let retry_after = given.err().and_then(|error| error.retry_after());
-        self.desk.fleet().ended(now, ticket, outcome, retry_after);
-        self.desk.freed.notify_one();
+        self.desk.ended(now, ticket, outcome, retry_after);
         self.course.ended(now, place, outcome)
     }
 
@@ -146,7 +156,7 @@ impl Journey<'_> {
     /// Leaves a call that hangs at a provider that is out: it runs on by itself, and if it is answered after all, that is
     /// written down as a late outcome.
     fn leave(&self, ticket: Ticket, answer: impl Future<Output = Answer> + Send + 'static) {
-        let (worker, desk, message) = (Arc::clone(self.worker), Arc::clone(&self.desk), Arc::clone(&self.message));
+        let (worker, desk, message) = (Arc::clone(&self.worker), Arc::clone(&self.desk), Arc::clone(&self.message));
         let (place, started, mut attempts) = (ticket.provider, ticket.started, self.attempts.clone());
         self.worker.tasks.spawn(async move {
             let given = answer.await;
@@ -158,8 +168,7 @@ impl Journey<'_> {
                 last.ended = Some(ended);
             }
             let retry_after = given.err().and_then(|error| error.retry_after());
-            desk.fleet().ended(now, ticket, outcome, retry_after);
-            desk.freed.notify_one();
+            desk.ended(now, ticket, outcome, retry_after);
             if outcome == Outcome::Accepted {
                 settle::late(&worker, &message, attempts).await;
             }

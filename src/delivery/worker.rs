@@ -18,6 +18,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Desks, Directory, Seat, deliver,
+    intake::First,
+    journey::{Journey, Start},
     lane::{LaneState, PAUSE_WHILE_FULL},
 };
 use crate::{
@@ -99,21 +101,31 @@ impl Worker {
         self.tasks.wait().await;
     }
 
-    pub(super) fn reserve(&self, lane: Lane) -> Option<Seat> {
+    /// A seat for a fresh message, and a provider too if one has room now.
+    pub(super) fn reserve(self: &Arc<Self>, message: &Arc<Message>) -> Option<Seat> {
         if self.stopping.is_cancelled() {
             return None;
         }
-        let permit = Arc::clone(&self.lanes[lane.index()].permits).try_acquire_owned().ok()?;
-        Some(Seat { permit, lease: self.lease(self.clock.now()) })
+        let permit = Arc::clone(&self.lanes[message.lane().index()].permits).try_acquire_owned().ok()?;
+        let lease = self.lease(self.clock.now());
+        let fresh = Taken { message: Arc::clone(message), status: message.first_status(), attempts: Vec::new(), lease };
+        // Whoever has to wait for something else than room waits in the queue.
+        let Start::Go(mut journey) = Journey::start(Arc::clone(self), fresh) else { return None };
+        let first = journey.choose_now().map(|ticket| {
+            journey.lease = journey.add_attempt(&ticket);
+            First::new(Arc::clone(&journey.desk), ticket)
+        });
+        Some(Seat { permit, journey, first })
     }
 
     pub(super) fn wake(&self, lane: Lane) {
         self.lanes[lane.index()].woken.notify_one();
     }
 
-    pub(super) fn begin_fresh(self: &Arc<Self>, seat: Seat, message: Message) {
-        let status = message.first_status();
-        self.begin(Taken { message, status, attempts: Vec::new(), lease: seat.lease }, seat.permit);
+    pub(super) fn begin_fresh(self: &Arc<Self>, seat: Seat) {
+        let Seat { permit, journey, first } = seat;
+        let message = Arc::clone(&journey.message);
+        self.begin(&message, permit, deliver::carry(journey, first.and_then(First::take)));
     }
 
     fn lease(&self, now: Timestamp) -> Lease {
@@ -168,7 +180,8 @@ impl Worker {
         }
         state.flowed();
         for (taken, permit) in taken.into_iter().zip(permits) {
-            self.begin(taken, permit);
+            let message = Arc::clone(&taken.message);
+            self.begin(&message, permit, deliver::deliver(Arc::clone(self), taken));
         }
         Some(count)
     }
@@ -181,17 +194,17 @@ impl Worker {
         }
     }
 
-    fn begin(self: &Arc<Self>, taken: Taken, permit: OwnedSemaphorePermit) {
-        let id = taken.message.id;
+    fn begin(self: &Arc<Self>, message: &Message, permit: OwnedSemaphorePermit, delivery: impl Future<Output = ()> + Send + 'static) {
+        let (id, lane, due) = (message.id, message.lane(), message.first_due());
         if !self.in_hand().insert(id) {
             return;
         }
         let worker = Arc::clone(self);
         self.tasks.spawn(async move {
             let _permit = permit;
-            worker.metrics.queue.taken(taken.message.lane(), worker.clock.now().since(taken.message.first_due()));
+            worker.metrics.queue.taken(lane, worker.clock.now().since(due));
             worker.metrics.delivery.busy.inc();
-            if AssertUnwindSafe(deliver::deliver(&worker, taken)).catch_unwind().await.is_err() {
+            if AssertUnwindSafe(delivery).catch_unwind().await.is_err() {
                 worker.metrics.panicked("deliver");
             }
             worker.metrics.delivery.busy.dec();

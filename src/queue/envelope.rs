@@ -72,7 +72,7 @@ enum Wire {
 
 #[derive(Serialize, Deserialize)]
 struct WireNew {
-    message: Message,
+    message: Arc<Message>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<([u8; 16], [u8; 16])>,
 }
@@ -104,7 +104,7 @@ impl From<&NewMessage> for WireNew {
 
 impl From<WireNew> for NewMessage {
     fn from(wire: WireNew) -> Self {
-        Self { message: wire.message, idempotency: wire.key.map(|(key, body)| Idempotency { key, body }), lease: None }
+        Self { idempotency: wire.key.map(|(key, body)| Idempotency { key, body }), ..Self::waiting(wire.message) }
     }
 }
 

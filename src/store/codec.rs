@@ -41,6 +41,8 @@ pub struct NewRow {
     pub send_at: Option<Timestamp>,
     pub due_at: Timestamp,
     pub owner: Option<i64>,
+    /// Of an attempt that is opened at once: its provider, and the attempts as JSON.
+    pub opened: Option<(String, Vec<u8>)>,
     pub template: Option<(String, u32)>,
     pub to_hash: i64,
     pub reference_hash: Option<i64>,
@@ -62,11 +64,18 @@ impl Codec {
 
     pub fn row(&self, new: &NewMessage) -> Result<NewRow, Error> {
         let message = &new.message;
-        let plain = serde_json::to_vec(message).map_err(|error| Error::Broken(error.into()))?;
+        let plain = serde_json::to_vec(&**message).map_err(|error| Error::Broken(error.into()))?;
+        let opened = match &new.opened {
+            Some(opened) => {
+                let attempt = Attempt { opened: opened.clone(), ended: None };
+                Some((opened.provider.clone(), encode_attempts(std::slice::from_ref(&attempt))?))
+            }
+            None => None,
+        };
         Ok(NewRow {
             id: message.id,
             app: message.app,
-            status: message.first_status(),
+            status: if opened.is_some() { Status::Delivering } else { message.first_status() },
             channel: message.channel.index() as i64,
             category: message.category.index() as i64,
             test: message.test,
@@ -75,6 +84,7 @@ impl Codec {
             send_at: message.send_at,
             due_at: new.lease.map_or_else(|| message.first_due(), |lease| lease.until),
             owner: new.lease.map(|lease| lease.owner),
+            opened,
             template: message.template.as_ref().map(|template| (template.name.clone(), template.version)),
             to_hash: self.recipient(&message.to),
             reference_hash: message.reference.as_deref().map(|reference| self.reference(message.app, reference)),

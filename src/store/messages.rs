@@ -7,11 +7,11 @@
 //!
 //! A status is never overwritten: every write asks the transition table of `core`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tidings_core::{
-    attempt::Attempt,
+    attempt::{Attempt, Opened},
     id::{AppId, MessageId},
     message::{Category, Channel, Lane, Message, Status},
     time::Timestamp,
@@ -39,10 +39,19 @@ pub struct Idempotency {
 /// A message to make durable.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    pub message: Message,
+    pub message: Arc<Message>,
     pub idempotency: Option<Idempotency>,
     /// Set when a worker of this process takes it as soon as it is durable: it is born leased.
     pub lease: Option<Lease>,
+    /// Set when that worker has chosen a provider already: its first attempt is opened by the write that accepts it.
+    pub opened: Option<Opened>,
+}
+
+impl NewMessage {
+    /// One that waits for whoever takes it.
+    pub fn waiting(message: impl Into<Arc<Message>>) -> Self {
+        Self { message: message.into(), idempotency: None, lease: None, opened: None }
+    }
 }
 
 /// What became of a message that was to be accepted.
@@ -65,7 +74,7 @@ pub struct Repeat {
 /// A message that a worker holds: everything that delivery needs to go on with it.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    pub message: Message,
+    pub message: Arc<Message>,
     pub status: Status,
     /// All attempts so far; the last is open if a worker died during it.
     pub attempts: Vec<Attempt>,

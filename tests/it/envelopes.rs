@@ -37,9 +37,9 @@ fn what_is_no_envelope_is_refused_with_its_reason() {
 #[test]
 fn what_is_written_is_read_again() {
     let message = samples::message(tidings_core::message::Category::Otp);
-    let fact = Fact::Accepted(NewMessage { message: message.clone(), idempotency: None, lease: None });
+    let fact = Fact::Accepted(NewMessage::waiting(message.clone()));
     let bytes = envelopes().write(&fact).unwrap();
     let Fact::Accepted(new) = envelopes().read(&bytes).unwrap() else { panic!("an accepted message was written") };
-    assert_eq!(new.message, message);
+    assert_eq!(*new.message, message);
     assert!(!bytes.windows(5).any(|window| window == &message.to.expose().as_bytes()[..5]), "the recipient is sealed");
 }

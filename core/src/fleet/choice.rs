@@ -36,7 +36,7 @@ pub struct Ticket {
     pub id: u64,
     /// The provider's place in the configuration that the choice was made by.
     pub provider: usize,
-    /// When the choice was made; latency counts from here.
+    /// When the call went out, or as long as it has not, when the choice was made; latency counts from here.
     pub started: Moment,
     pub why: Why,
     pub(super) member: u32,

@@ -53,7 +53,26 @@ impl Survey {
 }
 
 impl Fleet {
-    /// Chooses a provider for a message and takes limit and slot for the call, or says when to ask again.
+    /// Chooses for a call that has to be written down before it is made: until [`Self::sent`], its age says nothing about
+    /// the provider, because it is the disk's.
+    pub fn reserve(&mut self, now: Moment, ask: &Ask<'_>) -> Choice {
+        let choice = self.choose(now, ask);
+        if let Choice::Call(ticket) = &choice {
+            self.members[ticket.provider].health.held(ticket.call, ticket.probe);
+        }
+        choice
+    }
+
+    /// A reserved call goes out now; latency counts from here.
+    pub fn sent(&mut self, now: Moment, ticket: &mut Ticket) {
+        let chosen = std::mem::replace(&mut ticket.started, now);
+        if let Some(place) = self.place_of(ticket) {
+            self.limits.sent(chosen, now, place, ticket.segments);
+            self.members[place].health.sent(now, ticket.call, chosen, ticket.probe);
+        }
+    }
+
+    /// Chooses a provider for a message and takes limit and slot for a call that is made at once, or says when to ask again.
     pub fn choose(&mut self, now: Moment, ask: &Ask<'_>) -> Choice {
         let mut limits = std::mem::take(&mut self.limits);
         let choice = self.choose_within(&mut limits, now, ask);

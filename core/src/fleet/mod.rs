@@ -212,13 +212,18 @@ impl Fleet {
         self.members.iter().position(|member| &*member.spec.name == name)
     }
 
+    /// Where a ticket's provider is now, if it still is.
+    fn place_of(&self, ticket: &Ticket) -> Option<usize> {
+        let same = |member: &Member| member.id == ticket.member;
+        match self.members.get(ticket.provider) {
+            Some(member) if same(member) => Some(ticket.provider),
+            _ => self.members.iter().position(same),
+        }
+    }
+
     /// Frees what a ticket holds; where its provider is now, if it still is.
     fn give_back(&mut self, limits: &mut Limits, ticket: &Ticket) -> Option<usize> {
-        let same = |member: &Member| member.id == ticket.member;
-        let place = match self.members.get(ticket.provider) {
-            Some(member) if same(member) => ticket.provider,
-            _ => self.members.iter().position(same)?,
-        };
+        let place = self.place_of(ticket)?;
         limits.ended(place);
         self.members[place].in_flight = self.members[place].in_flight.saturating_sub(1);
         Some(place)

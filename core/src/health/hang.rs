@@ -23,6 +23,8 @@ pub const SUSPECT_AT: f64 = 8.0;
 pub const EJECT_AT: f64 = 18.0;
 /// A provider that has just become so many times slower still answers: an ejection needs ages that this does not explain.
 pub const STILL_ANSWERS: f64 = 1.5;
+/// No provider is taken to be quicker than this: the pauses of our own process and of the network would look like a hang.
+const QUICKEST_S: f64 = 0.1;
 /// What the memory must rest on before ages mean anything.
 pub const MIN_SAMPLES: f64 = 60.0;
 /// Calls that are remembered at most; more are out only in a cluster that hangs anyway.
@@ -30,6 +32,8 @@ const MOST_CALLS: usize = 4_096;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
+    /// Chosen, but something has to be written down first: its age says nothing yet.
+    Held,
     Out,
     Answered,
     /// Never answered; it counts with the age that it had.
@@ -86,13 +90,34 @@ impl Hang {
         }
     }
 
-    fn set(&mut self, number: u64, state: State) {
-        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        if let Some(call) = at.and_then(|at| self.calls.get_mut(at))
-            && call.state == State::Out
-        {
-            call.state = state;
+    /// The call does not go out yet.
+    pub fn held(&mut self, number: u64) {
+        if let Some(call) = self.call(number).filter(|call| call.state == State::Out) {
+            call.state = State::Held;
             self.out -= 1;
+        }
+    }
+
+    /// A call that was held goes out.
+    pub fn sent(&mut self, number: u64, now: Moment) {
+        if let Some(call) = self.call(number).filter(|call| call.state == State::Held) {
+            *call = Call { started: now, state: State::Out };
+            self.out += 1;
+        }
+    }
+
+    fn call(&mut self, number: u64) -> Option<&mut Call> {
+        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok())?;
+        self.calls.get_mut(at)
+    }
+
+    fn set(&mut self, number: u64, state: State) {
+        if let Some(call) = self.call(number) {
+            let before = call.state;
+            if matches!(before, State::Out | State::Held) {
+                call.state = state;
+            }
+            self.out -= usize::from(before == State::Out);
         }
         while self.calls.front().is_some_and(|call| call.state == State::Answered) {
             self.forget_first();
@@ -123,6 +148,7 @@ impl Hang {
             started: call.started,
             age_s: match call.state {
                 State::Out => Some(now.since(call.started).as_secs_f64()),
+                State::Held => Some(0.0),
                 State::Answered => None,
                 State::Silent(age_s) => Some(age_s),
             },
@@ -134,11 +160,12 @@ impl Hang {
         if normal.samples < MIN_SAMPLES {
             return (0.0, 0);
         }
+        let slower = known.slower.max(QUICKEST_S / normal.mean_ln.exp());
         let floor = LEAST_SURVIVAL.max(LEAST_SAMPLES / normal.samples).max(1.5 * known.tail_share);
         let weigh = |age_s: Option<f64>| match age_s {
             None => (1.0 - HANGING).ln(),
             Some(age_s) => {
-                let survival_ln = normal.survival_ln(age_s / known.slower).max(floor.ln());
+                let survival_ln = normal.survival_ln(age_s / slower).max(floor.ln());
                 ((1.0 - HANGING) * survival_ln.exp() + HANGING).ln() - survival_ln
             }
         };
@@ -160,6 +187,10 @@ impl Hang {
                 State::Out => {
                     settled = false;
                     Some(now.since(call.started).as_secs_f64())
+                }
+                State::Held => {
+                    settled = false;
+                    continue;
                 }
                 State::Answered => None,
                 State::Silent(age_s) => Some(age_s),
@@ -215,6 +246,36 @@ mod tests {
         let (evidence, calls) = hang.evidence(at(500), &normal(), HEALTHY, &[]);
         assert!(evidence >= EJECT_AT && calls >= 4, "{evidence} of {calls}");
         assert!(hang.evidence(at(500), &normal(), Known { slower: 4.0, ..HEALTHY }, &[]).0 < SUSPECT_AT, "known to be slow");
+    }
+
+    #[test]
+    fn calls_that_are_not_out_yet_say_nothing() {
+        let mut hang = Hang::default();
+        let calls: Vec<u64> = (0..10).map(|call| hang.started(at(call))).collect();
+        calls.iter().for_each(|call| hang.held(*call));
+        assert!(hang.evidence(at(2_000), &normal(), HEALTHY, &[]).0 <= 0.0);
+        calls.iter().for_each(|call| hang.sent(*call, at(2_000)));
+        assert_eq!(hang.out, 10);
+        assert!(hang.evidence(at(2_500), &normal(), HEALTHY, &[]).0 >= EJECT_AT);
+        calls.into_iter().for_each(|call| hang.answered(call));
+        assert_eq!((hang.calls.len(), hang.out), (0, 0));
+    }
+
+    #[test]
+    fn a_pause_of_our_own_is_no_hang_of_a_provider_that_answers_in_a_millisecond() {
+        let mut memory = Memory::default();
+        let mut baseline = super::super::baseline::Baseline::new(at(0));
+        for _ in 0..200 {
+            baseline.observe(at(0), &Batch::of(crate::attempt::Outcome::Accepted, Duration::from_millis(1)).unwrap());
+        }
+        baseline.tick(at(60_000));
+        memory.join(baseline.own());
+        let mut hang = Hang::default();
+        (0..50).for_each(|_| {
+            hang.started(at(0));
+        });
+        assert!(hang.evidence(at(80), &Normal::of(&memory), HEALTHY, &[]).0 <= 0.0);
+        assert!(hang.evidence(at(500), &Normal::of(&memory), HEALTHY, &[]).0 >= EJECT_AT);
     }
 
     #[test]

@@ -31,6 +31,8 @@ const FAILURES_ILL: f64 = 2.4;
 const FAILURES_ALARM_AT: f64 = 8.0;
 /// Weight at the threshold is a quarter: `1/(1 + 3r²)`.
 const STEEPNESS: f64 = 3.0;
+/// A probe is waited for at least so long: a provider that answers in a millisecond is not out because one answer took ten.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 /// Soft evidence never takes more: somebody must find out when it is over.
 const LEAST_FACTOR: f64 = 0.01;
 
@@ -202,10 +204,7 @@ impl Health {
     /// Ejections that end, probes that hang, ramps that are over.
     pub(super) fn advance(&mut self, now: Moment, dice: &mut Dice) {
         let mine = self.is_mine(now);
-        if let Phase::Probing { out_since: Some(since), .. } = self.outage.phase()
-            && mine
-            && now.since(since) > self.probe_patience()
-        {
+        if mine && self.outage.probe_age(now).is_some_and(|age| age > self.probe_patience()) {
             self.probe_failed(now, true, dice);
         }
         let was_out = matches!(self.outage.phase(), Phase::Out { .. });
@@ -217,7 +216,7 @@ impl Health {
 
     /// A probe older than this has failed: four and a half times what one call in a hundred takes.
     fn probe_patience(&self) -> Duration {
-        self.slowest(0.01).mul_f64(4.5).min(self.settings.timeout)
+        self.slowest(0.01).mul_f64(4.5).max(LEAST_PATIENCE).min(self.settings.timeout)
     }
 
     fn tail_estimate(&self) -> f64 {

@@ -170,6 +170,22 @@ impl Health {
         self.hang.started(now)
     }
 
+    /// The call that was started last goes out only when [`Self::sent`] says so.
+    pub fn held(&mut self, call: u64, probe: bool) {
+        self.hang.held(call);
+        if probe {
+            self.outage.hold_probe();
+        }
+    }
+
+    /// A call that was held, since it was chosen, goes out.
+    pub fn sent(&mut self, now: Moment, call: u64, chosen: Moment, probe: bool) {
+        self.hang.sent(call, now);
+        if probe {
+            self.outage.probe_sent(chosen, now);
+        }
+    }
+
     /// A call has ended.
     pub fn ended(&mut self, now: Moment, call: u64, started: Moment, probe: bool, outcome: Outcome, dice: &mut Dice) {
         let latency = now.since(started);

@@ -63,6 +63,8 @@ pub struct Outage {
     since: Moment,
     /// When somebody in the cluster last found out, or began to: the ejection, then each probe's start.
     tried_at: Moment,
+    /// The probe that is out was chosen, but its call has not begun.
+    held: bool,
     /// Ejections that count, and since when the provider has been well.
     count: f64,
     well_since: Moment,
@@ -72,7 +74,17 @@ pub struct Outage {
 
 impl Outage {
     pub const fn new(now: Moment) -> Self {
-        Self { phase: Phase::In, cause: None, since: now, tried_at: now, count: 0.0, well_since: now, ramped_at: None, doubled: 0 }
+        Self {
+            phase: Phase::In,
+            cause: None,
+            since: now,
+            tried_at: now,
+            held: false,
+            count: 0.0,
+            well_since: now,
+            ramped_at: None,
+            doubled: 0,
+        }
     }
 
     pub const fn phase(&self) -> Phase {
@@ -153,7 +165,7 @@ impl Outage {
 
     /// A probe goes out. From an ejection that has not ended, where everybody is out: one answer is enough.
     pub fn probe(&mut self, now: Moment, least_bad: bool) {
-        self.tried_at = now;
+        (self.tried_at, self.held) = (now, false);
         match &mut self.phase {
             Phase::Probing { out_since, .. } => *out_since = Some(now),
             Phase::Out { .. } if least_bad => self.phase = Phase::Probing { successes: 0, needed: 1, out_since: Some(now) },
@@ -161,6 +173,28 @@ impl Outage {
         }
         if least_bad && let Phase::Probing { needed, .. } = &mut self.phase {
             *needed = 1;
+        }
+    }
+
+    /// The probe that was chosen last does not go out before [`Self::probe_sent`].
+    pub const fn hold_probe(&mut self) {
+        self.held = true;
+    }
+
+    pub fn probe_sent(&mut self, chosen: Moment, now: Moment) {
+        if let Phase::Probing { out_since: Some(since), .. } = &mut self.phase
+            && *since == chosen
+        {
+            *since = now;
+            (self.tried_at, self.held) = (now, false);
+        }
+    }
+
+    /// How long the probe that is out has been waited for.
+    pub fn probe_age(&self, now: Moment) -> Option<Duration> {
+        match self.phase {
+            Phase::Probing { out_since: Some(since), .. } if !self.held => Some(now.since(since)),
+            _ => None,
         }
     }
 

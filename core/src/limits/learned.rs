@@ -80,6 +80,14 @@ impl Learned {
         self.pace.get_or_insert_with(|| Pace::new(now)).add(now, segments);
     }
 
+    /// What was counted at `taken` goes out only now.
+    pub fn postponed(&mut self, taken: Moment, now: Moment, segments: u32) {
+        if let Some(pace) = &mut self.pace {
+            pace.take_back(taken, segments);
+            pace.add(now, segments);
+        }
+    }
+
     /// A call of `segments` that went out at `started` was throttled.
     pub fn throttled(&mut self, now: Moment, started: Moment, segments: u32, retry_after: Option<Duration>) {
         if let Some(pause) = retry_after.filter(|pause| *pause > SERVED_BY_RATE) {

@@ -132,6 +132,14 @@ impl Limits {
         gate.refused[lane.index()] = None;
     }
 
+    /// A call that took room at `taken` goes out only now.
+    pub fn sent(&mut self, taken: Moment, now: Moment, provider: usize, segments: u32) {
+        if let Some(gate) = self.gates.get_mut(provider) {
+            gate.window.postpone(taken, now, segments);
+            gate.learned.postponed(taken, now, segments);
+        }
+    }
+
     /// A call that took room at `started` has ended.
     pub fn ended(&mut self, provider: usize) {
         if let Some(gate) = self.gates.get_mut(provider) {

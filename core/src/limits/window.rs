@@ -97,6 +97,18 @@ impl Window {
         }
     }
 
+    /// A call that took its place at `taken` goes out only now, and holds its place from now on: calls that waited for a slow
+    /// disk together must not make room for more behind them.
+    pub fn postpone(&mut self, taken: Moment, now: Moment, segments: u32) {
+        let at = self.log.partition_point(|entry| entry.first <= taken).checked_sub(1);
+        if let Some(entry) = at.and_then(|at| self.log.get_mut(at)).filter(|entry| taken.since(entry.first) < GRAIN) {
+            let moved = segments.min(entry.segments);
+            entry.segments -= moved;
+            self.used -= u64::from(moved);
+        }
+        self.take(now, segments);
+    }
+
     fn forget(&mut self, now: Moment) {
         while self.log.front().is_some_and(|entry| entry.frees_at <= now) {
             self.used -= self.log.pop_front().map_or(0, |entry| u64::from(entry.segments));
@@ -137,6 +149,22 @@ mod tests {
         }
         assert_eq!(window.free_at(at(300), 1), at(1_000));
         assert_eq!(window.free_at(at(300), 2), at(1_100));
+    }
+
+    #[test]
+    fn calls_that_waited_for_the_disk_together_leave_no_room_for_a_second_full_of_others() {
+        let mut window = Window::new(3.0);
+        for millis in [0, 100, 200] {
+            window.take(at(millis), 1);
+        }
+        for millis in [0, 100, 200] {
+            window.postpone(at(millis), at(900), 1);
+        }
+        assert_eq!(window.free_at(at(1_000), 1), at(1_900));
+        assert_eq!(window.free_at(at(1_900), 3), at(1_900));
+        window.take(at(2_000), 1);
+        window.postpone(at(2_000), at(4_000), 1);
+        assert_eq!(window.free_at(at(4_001), 3), at(5_000), "also if its place was free again meanwhile");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Accepting: the idempotency key, then Kafka, else the store.
 
+use std::sync::Arc;
+
 use tidings_core::message::Status;
 
 use super::{Fact, Road};
@@ -11,7 +13,7 @@ use crate::{
 impl Road {
     pub(super) async fn accept_all(&self, mut messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
         // A worker takes it from the queue: nobody here is handed it.
-        messages.iter_mut().for_each(|new| new.lease = None);
+        messages.iter_mut().for_each(|new| (new.lease, new.opened) = (None, None));
         let keyed: Vec<usize> = (0..messages.len()).filter(|index| messages[*index].idempotency.is_some()).collect();
         let mut answers = vec![Accepting::New; messages.len()];
         if !keyed.is_empty() {
@@ -71,7 +73,7 @@ impl Road {
             if body != idempotency.body {
                 answers[*index] = Accepting::Mismatch;
             } else if id != new.message.id {
-                new.message.id = id;
+                Arc::make_mut(&mut new.message).id = id;
                 answers[*index] = Accepting::Repeated(id);
             }
         }

@@ -1,6 +1,6 @@
 //! Taking: what Kafka brought and what is due in the store, each looked up among the claims first.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidings_core::{
     id::MessageId,
@@ -187,7 +187,7 @@ impl Road {
         let claims = claims.unwrap_or_else(|_| ids.iter().map(|_| None).collect());
         let mut taken = Vec::with_capacity(rows.len());
         for (mut row, claim) in rows.into_iter().zip(claims) {
-            let new = NewMessage { message: row.message.clone(), idempotency: None, lease: None };
+            let new = NewMessage::waiting(Arc::clone(&row.message));
             match verdict(claim, lease.owner) {
                 Verdict::Go(attempts) => further(&mut row.attempts, attempts),
                 // What waited is due again: it goes on where it stopped.

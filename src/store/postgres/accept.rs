@@ -7,10 +7,11 @@ use tidings_core::{id::MessageId, time::Timestamp};
 
 use crate::store::{Accepting, Error, IDEMPOTENCY_LASTS, Idempotency, Repeat, codec::NewRow};
 
-const INSERT: &str = "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, template, \
-    template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
+const INSERT: &str = "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, in_flight, \
+    provider, attempts, progress, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
     SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::boolean[], $7::bigint[], $8::bigint[], \
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bytea[], $17::bytea[], $18::bytea[]) \
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[], $14::bytea[], $15::integer[], $16::text[], $17::integer[], $18::bigint[], \
+    $19::bigint[], $20::bytea[], $21::bytea[], $22::bytea[]) \
     ON CONFLICT (id) DO NOTHING RETURNING id";
 
 /// An existing key that is still remembered stays; one that is not gives way.
@@ -116,6 +117,10 @@ pub async fn insert_new(connection: &mut PgConnection, rows: &[&NewRow]) -> Resu
         .bind(rows.iter().map(|row| row.send_at.map(Timestamp::as_millis)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.due_at.as_millis()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.owner).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.opened.is_some()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.opened.as_ref().map(|(provider, _)| provider.as_str())).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.opened.as_ref().map(|(_, attempts)| attempts.as_slice())).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| i32::from(row.opened.is_some())).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.template.as_ref().map(|(name, _)| name.clone())).collect::<Vec<_>>())
         .bind(
             rows.iter()

@@ -61,7 +61,7 @@ pub async fn lease(
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         taken.push(Taken {
-            message: codec.message(row.try_get("body")?)?,
+            message: codec.message(row.try_get("body")?)?.into(),
             status: status(row.try_get("status")?)?,
             attempts: decode_attempts(row.try_get("attempts")?)?,
             lease,

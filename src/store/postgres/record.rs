@@ -180,7 +180,10 @@ pub async fn adopt(connection: &mut PgConnection, codec: &Codec, rows: &[NewRow]
     for row in &taken {
         let id = MessageId::from_uuid(row.try_get("id")?);
         let attempts = decode_attempts(row.try_get("attempts")?)?;
-        found.insert(id, Taken { message: codec.message(row.try_get("body")?)?, status: status(row.try_get("status")?)?, attempts, lease });
+        found.insert(
+            id,
+            Taken { message: codec.message(row.try_get("body")?)?.into(), status: status(row.try_get("status")?)?, attempts, lease },
+        );
     }
     Ok(rows.iter().filter_map(|row| found.remove(&row.id)).collect())
 }

@@ -17,8 +17,9 @@ use crate::store::{
 };
 
 static INSERT: Repeated = Repeated::new(
-    "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, template, \
-     template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, in_flight, provider, \
+     attempts, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 );
 
 /// Writes every message of every [`Write::Accept`] and answers them.
@@ -70,6 +71,9 @@ pub async fn all(
                 row.send_at.map(Timestamp::as_millis),
                 row.due_at.as_millis(),
                 row.owner,
+                row.opened.is_some(),
+                row.opened.as_ref().map(|(provider, _)| provider.as_str()),
+                row.opened.as_ref().map(|(_, attempts)| attempts.as_slice()),
                 row.template.as_ref().map(|(name, _)| name.as_str()),
                 row.template.as_ref().map(|(_, version)| i64::from(*version)),
                 row.to_hash,

@@ -85,7 +85,7 @@ async fn orphan(world: &world::World, category: Category) -> tidings_core::id::M
     let message = samples::accepted_at(category, world.clock.now());
     let (id, now) = (message.id, world.clock.now());
     let lease = Lease { owner: 7, until: now };
-    world.store.accept(vec![NewMessage { message, idempotency: None, lease: Some(lease) }]).await.unwrap();
+    world.store.accept(vec![NewMessage { lease: Some(lease), ..NewMessage::waiting(message) }]).await.unwrap();
     world.store.open(id, lease, vec![samples::opened(1)]).await.unwrap();
     id
 }

@@ -175,7 +175,7 @@ impl World {
 
     pub async fn accept(&self, message: Message) -> MessageId {
         let id = message.id;
-        self.store.accept(vec![NewMessage { message, idempotency: None, lease: None }]).await.unwrap();
+        self.store.accept(vec![NewMessage::waiting(message)]).await.unwrap();
         id
     }
 

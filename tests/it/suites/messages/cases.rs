@@ -31,9 +31,8 @@ pub async fn an_accepted_message_is_found_as_it_was_sent(store: Store) {
 
 pub async fn an_idempotency_key_is_accepted_once(store: Store) {
     let new = |body| NewMessage {
-        message: message(Category::Otp),
         idempotency: Some(Idempotency { key: [1; 16], body: [body; 16] }),
-        lease: None,
+        ..NewMessage::waiting(message(Category::Otp))
     };
     let first = new(1);
     let id = first.message.id;
@@ -80,11 +79,24 @@ pub async fn messages_that_are_not_due_are_not_leased(store: Store) {
 }
 
 pub async fn a_message_born_leased_belongs_to_its_owner(store: Store) {
-    let new = NewMessage { message: message(Category::Otp), idempotency: None, lease: Some(until(60)) };
+    let new = NewMessage { lease: Some(until(60)), ..NewMessage::waiting(message(Category::Otp)) };
     let id = new.message.id;
     store.accept(vec![new]).await.unwrap();
     assert!(store.lease(Lane::Urgent, Lease { owner: OTHER, until: at(99) }, NOW, 10).await.unwrap().is_empty());
     assert_eq!(store.open(id, until(60), vec![opened(1)]).await.unwrap(), Opening::Opened);
+}
+
+pub async fn a_message_born_with_its_first_attempt_open_is_found_so_after_a_crash(store: Store) {
+    let first = opened(1).opened;
+    let new = NewMessage { lease: Some(until(60)), opened: Some(first), ..NewMessage::waiting(message(Category::Otp)) };
+    let id = new.message.id;
+    store.accept(vec![new]).await.unwrap();
+    let record = store.get(id).await.unwrap().unwrap();
+    assert_eq!((record.status, record.attempts), (Status::Delivering, vec![opened(1)]));
+    assert_eq!(store.cancel(None, id, NOW).await.unwrap(), Cancelling::TooLate(Status::Delivering));
+    assert!(store.lease(Lane::Urgent, Lease { owner: OTHER, until: at(99) }, at(59), 10).await.unwrap().is_empty());
+    let taken = store.lease(Lane::Urgent, Lease { owner: OTHER, until: at(160) }, at(60), 10).await.unwrap();
+    assert_eq!(taken.first().map(|taken| (taken.message.id, taken.attempts.clone())), Some((id, vec![opened(1)])));
 }
 
 pub async fn only_the_owner_opens_an_attempt(store: Store) {

@@ -64,6 +64,7 @@ crate::suites::suite! {
         due_messages_are_leased_once_until_the_lease_is_over,
         messages_that_are_not_due_are_not_leased,
         a_message_born_leased_belongs_to_its_owner,
+        a_message_born_with_its_first_attempt_open_is_found_so_after_a_crash,
         only_the_owner_opens_an_attempt,
         a_settled_message_leaves_the_queue,
         a_waiting_message_comes_back_when_it_is_due,

@@ -75,7 +75,7 @@ pub fn accepted_at(category: Category, accepted_at: Timestamp) -> Message {
 
 pub async fn accept(store: &Arc<dyn Messages>, message: Message) -> MessageId {
     let id = message.id;
-    let answers = store.accept(vec![NewMessage { message, idempotency: None, lease: None }]).await.unwrap();
+    let answers = store.accept(vec![NewMessage::waiting(message)]).await.unwrap();
     assert_eq!(answers, [Accepting::New]);
     id
 }
