@@ -18,7 +18,13 @@ use super::{
     draft::{Content, Draft, MAX_TEXT_CHARS, escape},
     refusal::Refusal,
 };
-use crate::control::{Snapshot, auth::Machine, fields::Fault, snapshot::NotSendable};
+use crate::control::{
+    Snapshot,
+    auth::Machine,
+    content,
+    fields::Fault,
+    snapshot::{NotSendable, Sendable},
+};
 
 /// Longest rendered text on channels without segments.
 const MAX_LONG_TEXT_CHARS: usize = 100_000;
@@ -147,6 +153,10 @@ fn render(snapshot: &Snapshot, sender: &Machine, content: Content, channel: Chan
         return Err(Fault::new("/params", "length", format!("the text would not have 1 to {most} characters")).into());
     }
     let subject = sendable.subject.map(|subject| subject.render(params.expose())).transpose().map_err(|error| unrendered(&error))?;
+    let against = broken_rules(sender, &sendable, &text, subject.as_deref(), &params);
+    if !against.is_empty() {
+        return Err(Refusal::Invalid(against));
+    }
     Ok(Rendered {
         text: Text::new(text),
         subject: subject.map(Text::new),
@@ -158,6 +168,20 @@ fn render(snapshot: &Snapshot, sender: &Machine, content: Content, channel: Chan
         }),
         params,
     })
+}
+
+/// A text without parameters is the one that was approved.
+fn broken_rules(sender: &Machine, sendable: &Sendable<'_>, text: &str, subject: Option<&str>, params: &Params) -> Vec<Fault> {
+    if params.expose().is_empty() {
+        return Vec::new();
+    }
+    let (category, domains) = (sendable.template.category, sender.app.link_domains.as_slice());
+    let mut against = content::check_rendered(category, &sendable.version.text, text, params.expose(), domains);
+    if let (Some(approved), Some(subject)) = (&sendable.version.subject, subject) {
+        // The code may stand in the text alone.
+        against.extend(content::check_rendered(Category::Transactional, approved, subject, params.expose(), domains));
+    }
+    against
 }
 
 fn unrendered(error: &template::NotRendered) -> Refusal {
