@@ -21,7 +21,7 @@ use crate::telemetry::{Log, traces};
 
 pub use self::{
     reader::{Fault, nearest},
-    sections::{Auth, Bootstrap, Database, Http, Kafka, Metrics, Queue, Redis, Secrets, Verifications, Webhooks, Workers},
+    sections::{Auth, Bootstrap, Database, Http, Kafka, Metrics, Oidc, Queue, Redis, Retention, Secrets, Verifications, Webhooks, Workers},
     setting::Network,
 };
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub verifications: Verifications,
     pub workers: Workers,
     pub auth: Auth,
+    pub oidc: Oidc,
+    pub retention: Retention,
     pub log: Log,
     pub traces: traces::Settings,
 }
@@ -110,6 +112,8 @@ impl Config {
             verifications: Verifications::read(from),
             workers: Workers::read(from),
             auth: Auth::read(from),
+            oidc: Oidc::read(from),
+            retention: Retention::read(from),
             log: sections::read_log(from),
             traces: sections::read_traces(from),
         }

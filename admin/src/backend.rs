@@ -52,6 +52,9 @@ pub enum Error {
     /// Name and password do not go together.
     #[error("wrong name or password")]
     WrongPassword,
+    /// The single sign-on did not end well; the text says why, for a person.
+    #[error("not signed on")]
+    NotSignedOn(&'static str),
     #[error("the store does not answer")]
     Unavailable,
 }
@@ -63,12 +66,33 @@ pub struct SignedIn {
     pub lasts: Duration,
 }
 
+/// The way to the single sign-on.
+pub struct Departure {
+    pub address: String,
+    /// Comes back with the browser.
+    pub cookie: Secret,
+    pub lasts: Duration,
+}
+
+/// What the browser brings back from there.
+pub struct Return {
+    pub cookie: Option<Secret>,
+    pub code: Option<Secret>,
+    pub state: Option<Secret>,
+    pub error: Option<String>,
+}
+
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     fn random(&self) -> [u8; 32];
 
     async fn log_in(&self, name: &str, password: Secret, from: Option<IpAddr>) -> Result<SignedIn, Error>;
+    /// What the button for the single sign-on says, where there is one.
+    fn single_sign_on(&self) -> Option<String>;
+    async fn depart(&self, next: &str) -> Result<Departure, Error>;
+    /// The session of whoever came back, and where they wanted to go.
+    async fn arrive(&self, back: Return, from: Option<IpAddr>) -> Result<(SignedIn, String), Error>;
     /// Who a session belongs to; `None` when it is over.
     async fn person(&self, token: &Secret) -> Result<Option<Person>, Error>;
     async fn log_out(&self, token: &Secret) -> Result<(), Error>;

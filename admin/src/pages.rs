@@ -12,6 +12,7 @@ pub mod provider;
 pub mod providers;
 pub mod requests;
 pub mod routing;
+pub mod sign_on;
 pub mod suppressions;
 pub mod templates;
 pub mod users;

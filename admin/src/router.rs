@@ -12,8 +12,8 @@ use axum::{
 use crate::{
     backend::Backend,
     pages::{
-        apps, assets, audit, home, login, message, messages, problem, provider, providers, requests, routing, suppressions, templates,
-        users,
+        apps, assets, audit, home, login, message, messages, problem, provider, providers, requests, routing, sign_on, suppressions,
+        templates, users,
     },
     visit,
 };
@@ -35,6 +35,10 @@ impl Settings {
         // The prefix makes browsers refuse it from a subdomain or without https.
         if self.secure { "__Host-tidings" } else { "tidings_session" }
     }
+
+    pub(crate) const fn journey_cookie_name(&self) -> &'static str {
+        if self.secure { "__Host-tidings-sso" } else { "tidings_sso" }
+    }
 }
 
 #[derive(Clone)]
@@ -51,6 +55,13 @@ impl App {
         let age = max_age_s.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
         format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")
     }
+
+    /// The cookie that travels to the single sign-on and back. Lax, because the way back comes from another site.
+    pub(crate) fn journey_cookie(&self, value: &str, max_age_s: u64) -> String {
+        let name = self.settings.journey_cookie_name();
+        let secure = if self.settings.secure { "; Secure" } else { "" };
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}; Max-Age={max_age_s}")
+    }
 }
 
 /// All pages, under `/admin`; to be merged into the application's router.
@@ -60,6 +71,8 @@ pub fn router<S: Clone + Send + Sync + 'static>(backend: Arc<dyn Backend>, setti
         .route("/admin", get(home::get))
         .route("/admin/login", get(login::get).post(login::post))
         .route("/admin/logout", post(login::log_out))
+        .route("/admin/sso", get(sign_on::depart))
+        .route("/admin/sso/callback", get(sign_on::arrive))
         .route("/admin/zone", post(login::zone))
         .route("/admin/messages", get(messages::get).post(messages::search))
         .route("/admin/messages/{id}", get(message::get))

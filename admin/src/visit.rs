@@ -103,7 +103,7 @@ impl Refusal {
             Self::Backend(Error::Conflict(_)) => StatusCode::CONFLICT,
             Self::Backend(Error::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Backend(Error::Throttled(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Backend(Error::WrongPassword) => StatusCode::UNAUTHORIZED,
+            Self::Backend(Error::WrongPassword | Error::NotSignedOn(_)) => StatusCode::UNAUTHORIZED,
             Self::Backend(Error::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -167,7 +167,7 @@ fn log_in_address(path: &str) -> String {
 }
 
 /// The value of a cookie of this name.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }

@@ -14,6 +14,7 @@ mod providers;
 mod requests;
 mod routing;
 mod sessions;
+mod sign_on;
 
 use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use axum::{Router, extract::ConnectInfo, extract::Request};
 use tidings_admin::{
     Actor, Backend, Error, Origin, Settings,
-    backend::SignedIn,
+    backend::{Departure, Return, SignedIn},
     views::{
         App, AppChange, AppDetail, AuditLine, AuditSearch, Listing, MessageDetail, MessageRow, NewApp, NewKey, NewSuppression, NewUser,
         Overview, Person, ProviderDetail, ProviderRow, RequestDetail, RequestRow, RequestStatus, Revealed, RevisionDetail, RevisionRow,
@@ -42,6 +43,7 @@ use crate::{
     config::Network,
     control::Control,
     delivery::Desks,
+    single_sign_on::SingleSignOn,
     store::Messages,
     telemetry::Metrics,
 };
@@ -61,6 +63,7 @@ pub struct AdminBackend {
     pub metrics: Arc<Metrics>,
     pub history: Arc<History>,
     pub clock: Clock,
+    pub single_sign_on: Option<SingleSignOn>,
     pub public_url: String,
     pub trusted_proxies: Arc<[Network]>,
 }
@@ -115,6 +118,18 @@ impl Backend for AdminBackend {
 
     async fn log_in(&self, name: &str, password: Secret, from: Option<IpAddr>) -> Result<SignedIn, Error> {
         self.begin_session(name, &password, from).await
+    }
+
+    fn single_sign_on(&self) -> Option<String> {
+        self.single_sign_on.as_ref().map(|provider| provider.label().to_owned())
+    }
+
+    async fn depart(&self, next: &str) -> Result<Departure, Error> {
+        self.begin_sign_on(next).await
+    }
+
+    async fn arrive(&self, back: Return, from: Option<IpAddr>) -> Result<(SignedIn, String), Error> {
+        self.finish_sign_on(back, from).await
     }
 
     async fn person(&self, token: &Secret) -> Result<Option<Person>, Error> {

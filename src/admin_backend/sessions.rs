@@ -18,7 +18,7 @@ use crate::control::{
     self,
     auth::{self, Claims, Principal},
     model::{self, ActorId},
-    tokens::NoToken,
+    tokens::{Issued, NoToken},
 };
 
 /// A working day: nobody logs in twice before lunch, and a forgotten browser is closed by tomorrow.
@@ -45,6 +45,11 @@ impl AdminBackend {
             NoToken::Control(error) => errors::control(error),
             _ => Error::WrongPassword,
         })?;
+        self.page_session(&issued)
+    }
+
+    /// The token for a browser, of the family that a log-in has just made.
+    pub(super) fn page_session(&self, issued: &Issued) -> Result<SignedIn, Error> {
         let snapshot = self.control.snapshot();
         let now = self.clock.now();
         let Ok(Principal::Person(person)) = auth::verify(&snapshot, issued.access_token.expose(), now) else {

@@ -9,6 +9,7 @@ use crate::{
     admin_backend::{AdminBackend, History},
     api::{self, Api, RequestIds},
     receipts,
+    single_sign_on::SingleSignOn,
 };
 
 impl Node {
@@ -41,11 +42,22 @@ impl Node {
             metrics: Arc::clone(&self.metrics),
             history: Arc::new(History::default()),
             clock: self.clock,
+            single_sign_on: self.single_sign_on(),
             public_url: self.config.http.public_url.clone(),
             trusted_proxies: self.config.http.trusted_proxies.as_slice().into(),
         });
         self.tasks.spawn(Arc::clone(&backend).keep_history(self.stop.clone()));
         backend.router()
+    }
+
+    fn single_sign_on(&self) -> Option<SingleSignOn> {
+        match SingleSignOn::new(&self.config, self.control.keyring_shared(), self.clock) {
+            Ok(configured) => configured,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "single sign-on is off: its client cannot be made");
+                None
+            }
+        }
     }
 
     /// `/metrics` alone, for a listener of its own.

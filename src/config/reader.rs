@@ -113,6 +113,18 @@ impl Reader {
         })
     }
 
+    /// 0 means without end; any other value lies within the range.
+    pub(super) fn zero_or_within(&mut self, path: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let origin = self.given.get(path).map(|(_, origin)| origin.clone());
+        let value = self.get(path, default);
+        if value == 0 || range.contains(&value) {
+            return value;
+        }
+        let text = format!("{path} must be 0 (for ever), or between {} and {}", range.start(), range.end());
+        self.fault(origin.unwrap_or(Origin::Flag), text);
+        default
+    }
+
     pub(super) fn within<T: Setting + PartialOrd + fmt::Display + Copy>(&mut self, path: &str, default: T, range: RangeInclusive<T>) -> T {
         let origin = self.given.get(path).map(|(_, origin)| origin.clone());
         let value = self.get(path, default);

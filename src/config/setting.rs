@@ -132,6 +132,16 @@ impl Setting for Vec<Network> {
     }
 }
 
+impl Setting for Vec<String> {
+    const EXPECTED: &'static str = "a list of texts";
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,8 @@ pub struct Page {
     pub layout: Layout,
     pub next: String,
     pub name: String,
+    /// What the button of the single sign-on says, where there is one.
+    pub single_sign_on: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -39,12 +41,13 @@ pub struct Entered {
     next: String,
 }
 
-pub async fn get(Anybody(visitor): Anybody, Query(asked): Query<Asked>) -> Response {
+pub async fn get(State(app): State<App>, Anybody(visitor): Anybody, Query(asked): Query<Asked>) -> Response {
     let next = page::local(&asked.next);
     if visitor.person.is_some() {
         return Redirect::to(next).into_response();
     }
-    page::ok(&Page { layout: Layout::new(&visitor, "none", "Log in"), next: next.to_owned(), name: String::new() })
+    let single_sign_on = app.backend.single_sign_on();
+    page::ok(&Page { layout: Layout::new(&visitor, "none", "Log in"), next: next.to_owned(), name: String::new(), single_sign_on })
 }
 
 pub async fn post(State(app): State<App>, Anybody(visitor): Anybody, Posted(entered): Posted<Entered>) -> Result<Response, Refusal> {
@@ -57,19 +60,20 @@ pub async fn post(State(app): State<App>, Anybody(visitor): Anybody, Posted(ente
             Ok(response)
         }
         Err(Error::WrongPassword) => {
-            Ok(again(&visitor, entered.name, next, StatusCode::UNAUTHORIZED, "Name and password do not go together."))
+            Ok(again(&app, &visitor, entered.name, next, StatusCode::UNAUTHORIZED, "Name and password do not go together."))
         }
         Err(Error::Throttled(wait)) => {
             let text = format!("Too many attempts. Wait {} and try again.", times::length(&wait));
-            Ok(again(&visitor, entered.name, next, StatusCode::TOO_MANY_REQUESTS, &text))
+            Ok(again(&app, &visitor, entered.name, next, StatusCode::TOO_MANY_REQUESTS, &text))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn again(visitor: &Visitor, name: String, next: &str, status: StatusCode, text: &str) -> Response {
+/// The page once more, with what went wrong.
+pub fn again(app: &App, visitor: &Visitor, name: String, next: &str, status: StatusCode, text: &str) -> Response {
     let layout = Layout::new(visitor, "none", "Log in").with_faults(vec![fault("", text)]);
-    page::with_status(status, &Page { layout, next: next.to_owned(), name })
+    page::with_status(status, &Page { layout, next: next.to_owned(), name, single_sign_on: app.backend.single_sign_on() })
 }
 
 #[derive(Deserialize)]

@@ -55,6 +55,7 @@ fn error_words(error: &Error) -> (&'static str, String) {
             ("That cannot be used", faults.iter().map(|fault| fault.text.as_str()).collect::<Vec<_>>().join(" "))
         }
         Error::Throttled(wait) => ("Too many attempts", format!("Wait {} and try again.", times::length(wait))),
+        Error::NotSignedOn(why) => ("Not signed on", (*why).to_owned()),
         Error::WrongPassword => ("Wrong name or password", "Name and password do not go together.".to_owned()),
         Error::Unavailable => (
             "The store does not answer",

@@ -11,7 +11,7 @@ use tidings_core::{
 
 use super as samples;
 use crate::{
-    backend::{Actor, Backend, Error, Fault, SignedIn},
+    backend::{Actor, Backend, Departure, Error, Fault, Return, SignedIn},
     views::{
         App, AppChange, AppDetail, AuditLine, AuditSearch, Listing, MessageDetail, MessageRow, NewApp, NewKey, NewSuppression, NewUser,
         Overview, Person, ProviderDetail, ProviderRow, RequestDetail, RequestRow, RequestStatus, Revealed, RevisionDetail, RevisionRow,
@@ -45,6 +45,22 @@ impl Backend for SampleBackend {
             Some(person) => Ok(SignedIn { token: Secret::new(token_of(&person)), lasts: Duration::from_secs(3_600) }),
             None => Err(Error::WrongPassword),
         }
+    }
+
+    fn single_sign_on(&self) -> Option<String> {
+        Some("Log in with Example Corp".to_owned())
+    }
+
+    async fn depart(&self, _: &str) -> Result<Departure, Error> {
+        let address = "https://id.example.com/authorize?state=sample".to_owned();
+        Ok(Departure { address, cookie: Secret::new("sample".to_owned()), lasts: Duration::from_secs(600) })
+    }
+
+    async fn arrive(&self, back: Return, _: Option<IpAddr>) -> Result<(SignedIn, String), Error> {
+        if back.cookie.is_none() {
+            return Err(Error::NotSignedOn("The single sign-on did not end well. Try again."));
+        }
+        Ok((SignedIn { token: Secret::new(token_of(&samples::root())), lasts: Duration::from_secs(3_600) }, "/admin".to_owned()))
     }
 
     async fn person(&self, token: &Secret) -> Result<Option<Person>, Error> {
