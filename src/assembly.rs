@@ -24,7 +24,7 @@ pub use self::{
     data_dir::DataDir,
     first_start::Welcome,
     rungs::{Rung, Service, migrate, move_up},
-    tools::control,
+    tools::{carry_out_here, control, messages_to_read},
 };
 use crate::{
     accept::Accept,
@@ -34,6 +34,8 @@ use crate::{
     control::{Control, Options},
     delivery::{Desks, Intake, Settings, Worker},
     receipts::Confirm,
+    retention::Retention,
+    seal::Keyring,
     store::Messages,
     telemetry::Metrics,
 };
@@ -83,10 +85,8 @@ impl Node {
         let data_dir = DataDir::open(&config.data_dir)?;
         let keyring = Arc::new(data_dir.keyring(&config, &clock)?);
         let rung = Arc::new(Rung::open(&config, &data_dir, &keyring, clock, &metrics, role).await?);
-        let (messages, documents) = (Arc::clone(&rung.messages), Arc::clone(&rung.documents));
-        let control =
-            Control::open(documents, Arc::clone(&keyring), clock, options(&config)).await.context("the control plane cannot be read")?;
-        let control = Arc::new(control);
+        let messages = Arc::clone(&rung.messages);
+        let control = open_control(&config, &rung, &keyring, clock).await?;
         let welcome = first_start::bootstrap(&config, &control, &clock).await?;
 
         let desks = Arc::new(Desks::new(desks::empty(clock.moment())));
@@ -103,6 +103,11 @@ impl Node {
             let (control, stop) = (Arc::clone(&control), stop.clone());
             async move { control.run(stop).await }
         });
+        if role.works() {
+            let periods = config.retention;
+            let (messages, control, metrics) = (Arc::clone(&messages), Arc::clone(&control), Arc::clone(&metrics));
+            tasks.spawn(Retention::new(messages, control, periods, clock, metrics, rung.settles()).run(stop.clone()));
+        }
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
         let mut intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
         if worker.is_some() {
@@ -161,6 +166,15 @@ impl Node {
             None => tracing::warn!("the stores were still in use at the end"),
         }
     }
+}
+
+async fn open_control(config: &Config, rung: &Rung, keyring: &Arc<Keyring>, clock: Clock) -> anyhow::Result<Arc<Control>> {
+    let opened = Control::open(Arc::clone(&rung.documents), Arc::clone(keyring), clock, options(config)).await;
+    let mut control = opened.context("the control plane cannot be read")?;
+    if let Some(shared) = rung.shared() {
+        control.share(shared);
+    }
+    Ok(Arc::new(control))
 }
 
 fn options(config: &Config) -> Options {

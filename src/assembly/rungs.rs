@@ -19,7 +19,7 @@ use crate::{
     },
     recorder::Recorder,
     seal::Keyring,
-    shared::Redis,
+    shared::{Redis, Shared},
     store::{
         Filter, Messages, NewMessage, Next, Sqlite, SqliteControl,
         control::ControlStore,
@@ -32,6 +32,9 @@ use crate::{
 const CLOSING: Duration = Duration::from_secs(2);
 /// Calls of a road that has other ways to go: a frozen database is given up before a sender gives up.
 const CALL_WITH_STANDBY: Duration = Duration::from_millis(800);
+
+/// What Kafka holds is in the store by then, unless the recorder lags; `tidings_recorder_lag_records` says so.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A service that the process uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +199,23 @@ impl Rung {
     /// delivers it.
     pub const fn hands_over(&self) -> bool {
         !matches!(self.backing, Backing::Kafka { .. })
+    }
+
+    /// What nodes share beside the store.
+    pub fn shared(&self) -> Option<Arc<dyn Shared>> {
+        match &self.backing {
+            Backing::Sqlite { .. } => None,
+            Backing::Postgres { redis, .. } => redis.clone().map(|redis| redis as _),
+            Backing::Kafka { redis, .. } => Some(Arc::clone(redis) as _),
+        }
+    }
+
+    /// How long an accepted message may be on its way into the store.
+    pub const fn settles(&self) -> Duration {
+        match self.backing {
+            Backing::Kafka { .. } => RECORDED_WITHIN,
+            Backing::Sqlite { .. } | Backing::Postgres { .. } => Duration::ZERO,
+        }
     }
 
     /// What it stands on, and what is away.

@@ -14,6 +14,7 @@ mod keys;
 mod messages;
 mod migrate;
 mod move_messages;
+mod recipient;
 mod send;
 mod send_file;
 mod serve;
@@ -92,6 +93,7 @@ enum Command {
     SendFile(send_file::SendFile),
     Dead(dead::Dead),
     Move(move_messages::Move),
+    Recipient(recipient::Recipients),
     Simulate(simulate::Simulate),
     SimulateProvider(simulate_provider::SimulateProvider),
     User(user::User),
@@ -115,6 +117,7 @@ impl Command {
             Self::SendFile(command) => command.run().await,
             Self::Dead(command) => command.run(global).await,
             Self::Move(command) => command.run(global).await,
+            Self::Recipient(command) => command.run(global).await,
             Self::Simulate(command) => command.run(),
             Self::SimulateProvider(command) => command.run(global).await,
             Self::User(command) => command.run(global).await,

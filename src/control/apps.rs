@@ -18,6 +18,7 @@ use super::{
     fields::{Fault, Fields},
     model::{ApiKey, App, Approval, Kind, RecipientCap, RequestStatus, Scope, Scopes, Target},
     plan::{Said, difference},
+    revocations::Revocation,
     tokens,
 };
 
@@ -170,7 +171,7 @@ impl Control {
     /// # Errors
     /// The app has no such key, the store is away.
     pub async fn revoke_key(&self, actor: &Actor, app: AppId, key: KeyId) -> Result<(), Error> {
-        self.change(|scene| {
+        let revoked = self.change(|scene| {
             let kept = scene.snapshot.key(key).filter(|key| key.app == app).ok_or(Error::NotFound)?;
             let mut plan = Plan::default();
             if kept.revoked_at.is_none() {
@@ -179,8 +180,9 @@ impl Control {
                 plan.log(scene, actor, Said { action: "key.revoked", object: key.to_string(), ..Default::default() });
             }
             Ok((plan, ()))
-        })
-        .await
+        });
+        let revoked = revoked.await;
+        self.revoked_by(revoked, Revocation::key(key, actor)).await
     }
 }
 

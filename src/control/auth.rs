@@ -108,7 +108,7 @@ fn verify_key(snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Princi
 }
 
 fn machine(snapshot: &Snapshot, key: &Arc<Kept<ApiKey>>, scopes: Scopes, now: Timestamp) -> Result<Principal, Unauthorized> {
-    if !key.is_alive(now) {
+    if !key.is_alive(now) || snapshot.is_revoked(key.id.uuid()) {
         return Err(Unauthorized);
     }
     let app = snapshot.app(key.app).ok_or(Unauthorized)?;
@@ -117,7 +117,8 @@ fn machine(snapshot: &Snapshot, key: &Arc<Kept<ApiKey>>, scopes: Scopes, now: Ti
 
 fn verify_token(snapshot: &Snapshot, token: &str, now: Timestamp) -> Result<Principal, Unauthorized> {
     let claims = read_claims(snapshot, token, now)?;
-    if snapshot.family(claims.fam).is_some_and(|family| family.revoked || family.expires_at <= now) {
+    let ended = snapshot.family(claims.fam).is_some_and(|family| family.revoked || family.expires_at <= now);
+    if ended || snapshot.is_revoked(claims.fam) {
         return Err(Unauthorized);
     }
     if let Ok(id) = claims.sub.parse::<KeyId>() {

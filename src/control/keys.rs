@@ -4,10 +4,13 @@ use tidings_core::{id::KeyId, time::Timestamp};
 
 use super::{
     Actor, Control, Error, Plan, Scene,
-    model::{SealedSecret, SettingValue},
+    audit::ChainKey,
+    model::{ActorId, SealedSecret, SettingValue},
+    node::MAX_PLANS,
     plan::Said,
     routing, secrets,
 };
+use crate::store::control::Error as CommitError;
 
 /// How a rotation went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,5 +89,39 @@ impl Control {
             Ok((plan, done))
         })
         .await
+    }
+
+    /// The keys of audit chain, look-ups and tokens, made by whichever node is first.
+    pub(super) async fn make_secrets(&self) -> Result<(), Error> {
+        for _ in 0..MAX_PLANS {
+            let snapshot = self.snapshot.load_full();
+            let now = self.clock.now();
+            let scene = Scene { snapshot: &snapshot, now, clock: &self.clock, keyring: &self.keyring };
+            let mut plan = Plan::default();
+            let mut chain_key = snapshot.opened().audit().cloned();
+            for name in [secrets::AUDIT, secrets::LOOKUP, secrets::REFRESH] {
+                if snapshot.secret(name).is_none() {
+                    let plain = self.clock.random::<32>();
+                    if name == secrets::AUDIT {
+                        chain_key = Some(ChainKey::new(&plain));
+                    }
+                    plan.create(&secrets::seal(name, scene.uuid(), &plain, now, &self.keyring));
+                }
+            }
+            if snapshot.opened().signing(now).is_none() {
+                new_signing_key(&scene, &mut plan, now);
+            }
+            if plan.is_empty() {
+                return Ok(());
+            }
+            let actor = Actor::own(ActorId::system());
+            plan.log(&scene, &actor, Said { action: "installation.keys_made", object: "installation".into(), ..Default::default() });
+            match self.commit(plan, chain_key, now).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Conflict { .. } | CommitError::Exists { .. }) => drop(self.refresh().await?),
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy)
     }
 }

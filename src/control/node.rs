@@ -1,7 +1,6 @@
 //! One node's hold on the control plane: the snapshot in force, how it is kept fresh, how changes are committed.
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc,
@@ -11,14 +10,17 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tidings_core::{id::KeyId, time::Timestamp};
+use tidings_core::time::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{Actor, Error, POLL, Plan, Scene, Snapshot, audit::ChainKey, local::LocalCopy, model::ActorId, secrets, snapshot::Unreadable};
+use super::{
+    Error, POLL, Plan, Scene, Snapshot, audit::ChainKey, key_uses::KeyUses, local::LocalCopy, revocations::Revocation, snapshot::Unreadable,
+};
 use crate::{
     clock::Clock,
     seal::Keyring,
+    shared::Shared,
     store::{
         self,
         control::{Commit, ControlStore, Document, Error as CommitError},
@@ -26,11 +28,11 @@ use crate::{
 };
 
 /// How often a change is planned again because somebody else was faster.
-const MAX_PLANS: usize = 8;
+pub(super) const MAX_PLANS: usize = 8;
 /// A store that does not answer a small read within this is away.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// A commit waits behind the writer of messages; beyond this the store is away.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often last uses of keys are written down: what operators read is at most a minute old.
 const KEY_USES_EVERY: Duration = Duration::from_secs(30);
 /// An unknown token makes a node look for news at most this often.
@@ -69,9 +71,13 @@ pub struct Control {
     documents: Mutex<LocalCopy>,
     /// When the store last answered, in milliseconds of the calendar.
     confirmed: AtomicI64,
-    uses: std::sync::RwLock<HashMap<KeyId, Arc<AtomicI64>>>,
+    pub(super) uses: KeyUses,
     pub(super) logins: super::throttle::Throttle,
     pub(super) passwords: super::password::Passwords,
+    /// What nodes share beside the store, on the rungs that have it.
+    pub(super) shared: Option<Arc<dyn Shared>>,
+    /// Revocations that the shared service has not heard of yet.
+    pub(super) untold: std::sync::Mutex<Vec<Revocation>>,
 }
 
 impl std::fmt::Debug for Control {
@@ -96,7 +102,9 @@ impl Control {
             snapshot: ArcSwap::default(),
             documents: Mutex::new(copy),
             confirmed: AtomicI64::new(0),
-            uses: std::sync::RwLock::default(),
+            uses: KeyUses::default(),
+            shared: None,
+            untold: std::sync::Mutex::default(),
             logins: super::throttle::Throttle::default(),
             passwords: super::password::Passwords::default(),
         };
@@ -107,6 +115,11 @@ impl Control {
             Err(error) => return Err(OpenError::SetUp(error)),
         }
         Ok(control)
+    }
+
+    /// Shares wrong passwords and revocations with other nodes by this, too.
+    pub fn share(&mut self, shared: Arc<dyn Shared>) {
+        self.shared = Some(shared);
     }
 
     async fn read_copy(&self, away: store::Error) -> Result<(), OpenError> {
@@ -131,6 +144,10 @@ impl Control {
 
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    pub fn keyring_shared(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring)
     }
 
     /// When the rights were last confirmed to be the newest.
@@ -168,6 +185,16 @@ impl Control {
         }
         self.confirm(asked_at);
         Ok(sequence)
+    }
+
+    /// Shows revocations that came by another way than the store.
+    pub(super) async fn show_revoked(&self, revoked: std::collections::BTreeSet<uuid::Uuid>) {
+        // Whoever refreshes makes the next snapshot of the one that is there, so nobody may come between.
+        let _alone = self.documents.lock().await;
+        let snapshot = self.snapshot.load_full();
+        if !snapshot.has_revoked(&revoked) {
+            self.snapshot.store(Arc::new(snapshot.with_revoked(revoked)));
+        }
     }
 
     /// For a token that this node does not know: perhaps it is new. Looks for news unless somebody just has, and says
@@ -216,7 +243,7 @@ impl Control {
         Err(Error::Busy)
     }
 
-    async fn commit(&self, plan: Plan, key: Option<ChainKey>, at: Timestamp) -> Result<(), CommitError> {
+    pub(super) async fn commit(&self, plan: Plan, key: Option<ChainKey>, at: Timestamp) -> Result<(), CommitError> {
         let key = key.ok_or_else(|| store::Error::Broken(anyhow::anyhow!("the installation has no key for its audit log")))?;
         let commit = Commit { changes: plan.changes, audit: plan.audit, key, at };
         within(COMMIT_TIMEOUT, self.store.commit(commit)).await?;
@@ -225,75 +252,6 @@ impl Control {
             tracing::warn!(error = &error as &dyn std::error::Error, "a change is committed but could not be read back yet");
         }
         Ok(())
-    }
-
-    /// The keys of audit chain, look-ups and tokens, made by whichever node is first.
-    async fn make_secrets(&self) -> Result<(), Error> {
-        for _ in 0..MAX_PLANS {
-            let snapshot = self.snapshot.load_full();
-            let now = self.clock.now();
-            let scene = Scene { snapshot: &snapshot, now, clock: &self.clock, keyring: &self.keyring };
-            let mut plan = Plan::default();
-            let mut chain_key = snapshot.opened().audit().cloned();
-            for name in [secrets::AUDIT, secrets::LOOKUP, secrets::REFRESH] {
-                if snapshot.secret(name).is_none() {
-                    let plain = self.clock.random::<32>();
-                    if name == secrets::AUDIT {
-                        chain_key = Some(ChainKey::new(&plain));
-                    }
-                    plan.create(&secrets::seal(name, scene.uuid(), &plain, now, &self.keyring));
-                }
-            }
-            if snapshot.opened().signing(now).is_none() {
-                super::keys::new_signing_key(&scene, &mut plan, now);
-            }
-            if plan.is_empty() {
-                return Ok(());
-            }
-            let actor = Actor::own(ActorId::system());
-            plan.log(
-                &scene,
-                &actor,
-                super::plan::Said { action: "installation.keys_made", object: "installation".into(), ..Default::default() },
-            );
-            match self.commit(plan, chain_key, now).await {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Conflict { .. } | CommitError::Exists { .. }) => drop(self.refresh().await?),
-                Err(CommitError::Store(error)) => return Err(error.into()),
-            }
-        }
-        Err(Error::Busy)
-    }
-
-    /// Notes that a key was used; written down twice a minute.
-    pub fn key_used(&self, key: KeyId, now: Timestamp) {
-        let known = |uses: &HashMap<KeyId, Arc<AtomicI64>>| uses.get(&key).map(|slot| slot.fetch_max(now.as_millis(), Ordering::Relaxed));
-        if let Ok(uses) = self.uses.read()
-            && known(&uses).is_some()
-        {
-            return;
-        }
-        if let Ok(mut uses) = self.uses.write() {
-            uses.entry(key).or_default().fetch_max(now.as_millis(), Ordering::Relaxed);
-        }
-    }
-
-    /// When a key was last used, as far as this node knows from its own calls and from the store.
-    ///
-    /// # Errors
-    /// The store is away.
-    pub async fn key_uses(&self) -> Result<HashMap<KeyId, Timestamp>, Error> {
-        let mut uses: HashMap<KeyId, Timestamp> = within(READ_TIMEOUT, self.store.key_uses()).await?.into_iter().collect();
-        for (key, at) in self.own_uses() {
-            let known = uses.entry(key).or_insert(at);
-            *known = (*known).max(at);
-        }
-        Ok(uses)
-    }
-
-    fn own_uses(&self) -> Vec<(KeyId, Timestamp)> {
-        let Ok(uses) = self.uses.read() else { return Vec::new() };
-        uses.iter().map(|(key, at)| (*key, Timestamp::from_millis(at.load(Ordering::Relaxed)))).collect()
     }
 
     /// Keeps the snapshot fresh, the sealed copy written and key uses recorded, until `stop`.
@@ -319,6 +277,7 @@ impl Control {
                 }
                 Err(_) => {}
             }
+            self.exchange_revocations(away).await;
             self.documents.lock().await.write(&self.keyring, self.confirmed_at()).await;
             if self.clock.moment().since(uses_at) >= KEY_USES_EVERY {
                 uses_at = self.clock.moment();
@@ -328,26 +287,9 @@ impl Control {
         }
         self.write_uses().await;
     }
-
-    async fn write_uses(&self) {
-        let uses = self.own_uses();
-        if uses.is_empty() {
-            return;
-        }
-        match within(COMMIT_TIMEOUT, self.store.record_key_uses(&uses)).await {
-            // Idle keys leave the map; a key in use comes back with its next call.
-            Ok(()) => {
-                if let Ok(mut kept) = self.uses.write() {
-                    let written: HashMap<KeyId, Timestamp> = uses.into_iter().collect();
-                    kept.retain(|key, at| written.get(key).is_none_or(|written| at.load(Ordering::Relaxed) > written.as_millis()));
-                }
-            }
-            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "last uses of keys are not written yet"),
-        }
-    }
 }
 
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, CommitError>>) -> Result<T, CommitError> {
+pub(super) async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, CommitError>>) -> Result<T, CommitError> {
     match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer,
         Err(_) => Err(store::Error::Unavailable(anyhow::anyhow!("no answer within {limit:?}")).into()),

@@ -1,7 +1,7 @@
 //! Wrong passwords, counted by name and by address: from the sixth within a minute nobody gets in until it ends, with the
 //! right password neither, or guessing would be told apart from knowing.
 //!
-//! Counted on each node by itself: a guesser who is spread over all nodes gets five tries a minute on each.
+//! Counted here by one node for itself; [`super::log_in`] counts the same for all nodes together where they share something.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
@@ -25,7 +25,7 @@ pub struct Throttle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+pub(super) enum Kind {
     Name,
     Address,
 }
@@ -79,7 +79,7 @@ impl Throttle {
     }
 }
 
-fn keys(name: &str, address: Option<&str>) -> Vec<(Kind, String)> {
+pub(super) fn keys(name: &str, address: Option<&str>) -> Vec<(Kind, String)> {
     let name = name.chars().take(64).collect::<String>().to_lowercase();
     let mut keys = vec![(Kind::Name, name)];
     keys.extend(address.map(|address| (Kind::Address, address.to_owned())));

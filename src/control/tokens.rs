@@ -6,24 +6,19 @@
 
 use std::time::Duration;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use subtle::ConstantTimeEq;
 use tidings_core::{id::KeyId, redact::Secret, time::Timestamp};
 use uuid::Uuid;
 
 use super::{
     Actor, Control, Error, Plan, Scene, Snapshot,
-    auth::{self, Claims, Person, Principal},
+    auth::{self, Claims, Principal},
     model::{ActorId, KeyHash, Role, Scopes, TokenFamily},
     plan::Said,
+    refresh,
+    revocations::Revocation,
     snapshot::Kept,
     throttle::Closed,
 };
-
-const PREFIX: &str = "tr_";
-const FAMILY_BYTES: usize = 16;
-const GENERATION_BYTES: usize = 4;
-const MAC_BYTES: usize = 16;
 
 /// What an exchange, a log-in or a refresh gives.
 #[derive(Clone, Debug)]
@@ -58,7 +53,7 @@ pub enum NoToken {
 }
 
 /// Who a family belongs to.
-enum Holder {
+pub(super) enum Holder {
     Key { id: KeyId, app: tidings_core::id::AppId, scopes: Scopes },
     User { id: tidings_core::id::UserId, role: Role },
 }
@@ -91,29 +86,14 @@ impl Control {
         let snapshot = self.snapshot();
         let shown = KeyHash::of(secret.expose());
         match snapshot.key(client) {
-            Some(key) if key.hash.is_same(&shown) && key.is_alive(self.clock.now()) => Ok(key.clone()),
+            Some(key) if key.hash.is_same(&shown) && key.is_alive(self.clock.now()) && !snapshot.is_revoked(client.uuid()) => {
+                Ok(key.clone())
+            }
             _ => Err(NoToken::InvalidClient),
         }
     }
 
-    /// Logs a person in. Each try costs one argon2, whoever it is for.
-    ///
-    /// # Errors
-    /// Name and password do not fit, or too many did not before.
-    pub async fn log_in(&self, name: &str, password: &Secret, origin: &Actor) -> Result<Issued, NoToken> {
-        let address = origin.address.as_deref();
-        self.logins.enter(name, address, self.clock.moment()).map_err(NoToken::Throttled)?;
-        let snapshot = self.snapshot.load_full();
-        let user = snapshot.user_named(name).filter(|user| !user.disabled);
-        let phc = user.and_then(|user| user.password.as_deref());
-        let fits = self.passwords.verify(password, phc).await.map_err(|_| NoToken::Control(Error::Busy))?;
-        let Some(user) = user.filter(|_| fits) else { return Err(NoToken::WrongPassword) };
-        self.logins.right(name, address);
-        let actor = Actor { id: ActorId::user(user), role: Some(user.role), ..origin.clone() };
-        self.issue(&Holder::User { id: user.id, role: user.role }, &actor).await
-    }
-
-    async fn issue(&self, holder: &Holder, actor: &Actor) -> Result<Issued, NoToken> {
+    pub(super) async fn issue(&self, holder: &Holder, actor: &Actor) -> Result<Issued, NoToken> {
         let issued = self
             .change(|scene| {
                 let mut family = TokenFamily {
@@ -156,7 +136,7 @@ impl Control {
         self.refresh().await?;
         let outcome = self
             .change(|scene| {
-                let Some((family, generation)) = read_refresh(scene.snapshot, token) else { return Ok((Plan::default(), None)) };
+                let Some((family, generation)) = refresh::read(scene.snapshot, token) else { return Ok((Plan::default(), None)) };
                 let Some(kept) = scene.snapshot.family(family).filter(|kept| is_alive(scene.snapshot, kept, scene.now)) else {
                     return Ok((Plan::default(), None));
                 };
@@ -207,30 +187,24 @@ impl Control {
 
     fn family_of(&self, token: &Secret) -> Option<Uuid> {
         let snapshot = self.snapshot();
-        if let Some((family, _)) = read_refresh(&snapshot, token) {
+        if let Some((family, _)) = refresh::read(&snapshot, token) {
             return Some(family);
         }
         auth::read_claims(&snapshot, token.expose(), self.clock.now()).ok().map(|claims| claims.fam)
     }
 
-    /// Ends a person's session.
-    ///
-    /// # Errors
-    /// The store is away: the session goes on.
-    pub async fn log_out(&self, person: &Person, actor: &Actor) -> Result<(), Error> {
-        self.end_family(person.family, actor, "session.ended").await
-    }
-
-    async fn end_family(&self, id: Uuid, actor: &Actor, action: &'static str) -> Result<(), Error> {
-        self.change(|scene| {
+    /// Ends a family in the store, or, while that is away, in what nodes share beside it.
+    pub(super) async fn end_family(&self, id: Uuid, actor: &Actor, action: &'static str) -> Result<(), Error> {
+        let ended = self.change(|scene| {
             let mut plan = Plan::default();
             if let Some(kept) = scene.snapshot.family(id).filter(|kept| !kept.revoked) {
                 plan.update(kept, &TokenFamily { revoked: true, ..kept.value.clone() });
                 plan.log(scene, actor, Said { action, object: id.to_string(), ..Default::default() });
             }
             Ok((plan, ()))
-        })
-        .await
+        });
+        let ended = ended.await;
+        self.revoked_by(ended, Revocation::family(id, actor)).await
     }
 
     /// Tells who a bearer token belongs to, looking for news once if nobody is known by it.
@@ -262,7 +236,7 @@ impl Control {
         };
         let no_key = || Error::Store(crate::store::Error::Broken(anyhow::anyhow!("the installation has no signing key in force")));
         let access_token = auth::sign(scene.snapshot, &claims, scene.now).ok_or_else(no_key)?;
-        let refresh_token = write_refresh(scene.snapshot, family).ok_or_else(no_key)?;
+        let refresh_token = refresh::write(scene.snapshot, family).ok_or_else(no_key)?;
         Ok(Issued { access_token: access_token.into(), expires_in: lifetime, refresh_token, scopes: family.scopes, role: None })
     }
 }
@@ -280,7 +254,7 @@ fn is_alive(snapshot: &Snapshot, family: &TokenFamily, now: Timestamp) -> bool {
         (None, Some(key)) => snapshot.key(key).is_some_and(|key| key.is_alive(now)),
         (None, None) => false,
     };
-    holder && !family.revoked && now < family.expires_at
+    holder && !family.revoked && !snapshot.is_revoked(family.id) && now < family.expires_at
 }
 
 fn holder_of(snapshot: &Snapshot, family: &TokenFamily) -> ActorId {
@@ -289,26 +263,4 @@ fn holder_of(snapshot: &Snapshot, family: &TokenFamily) -> ActorId {
         (None, Some(key)) => ActorId::key(key),
         (None, None) => ActorId::system(),
     }
-}
-
-fn mac(snapshot: &Snapshot, family: Uuid, generation: u32) -> Option<[u8; MAC_BYTES]> {
-    Some(snapshot.opened().refresh()?.hash(&[b"refresh token", family.as_bytes(), &generation.to_be_bytes()]))
-}
-
-fn write_refresh(snapshot: &Snapshot, family: &TokenFamily) -> Option<Secret> {
-    let mut bytes = family.id.as_bytes().to_vec();
-    bytes.extend_from_slice(&family.generation.to_be_bytes());
-    bytes.extend_from_slice(&mac(snapshot, family.id, family.generation)?);
-    Some(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
-}
-
-/// The family and generation of a refresh token that is genuinely ours.
-fn read_refresh(snapshot: &Snapshot, token: &Secret) -> Option<(Uuid, u32)> {
-    let bytes = URL_SAFE_NO_PAD.decode(token.expose().strip_prefix(PREFIX)?).ok()?;
-    let (family, rest) = bytes.split_at_checked(FAMILY_BYTES)?;
-    let (generation, shown) = rest.split_at_checked(GENERATION_BYTES)?;
-    let family = Uuid::from_slice(family).ok()?;
-    let generation = u32::from_be_bytes(generation.try_into().ok()?);
-    let genuine: bool = mac(snapshot, family, generation)?.ct_eq(shown).into();
-    genuine.then_some((family, generation))
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tidings_core::{id::MessageId, time::Moment};
 use uuid::Uuid;
 
-use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared};
+use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared, Tried};
 use crate::clock::Clock;
 
 /// Entries after which what is over is swept out.
@@ -32,6 +32,7 @@ struct Tables {
     keys: HashMap<[u8; 16], Kept<(MessageId, [u8; 16])>>,
     told: HashMap<(String, String), Kept<Vec<u8>>>,
     nodes: HashMap<(String, Uuid), Moment>,
+    tries: HashMap<String, Kept<u32>>,
     complete_since: Option<i64>,
 }
 
@@ -160,6 +161,30 @@ impl Shared for Local {
         tables.nodes.retain(|_, seen| now.since(*seen) < alive);
         let nodes = tables.nodes.keys().filter(|(of, _)| of == budget).count();
         Ok(Registered { nodes: u32::try_from(nodes).unwrap_or(u32::MAX) })
+    }
+
+    async fn try_once(&self, name: &str, most: u32, window: Duration) -> Result<Tried, Away> {
+        let now = self.clock.moment();
+        let mut tables = self.tables();
+        if tables.tries.len() > SWEEP_AT {
+            tables.tries.retain(|_, kept| kept.until > now);
+        }
+        let tries = tables.tries.entry(name.to_owned()).or_insert(Kept { value: 0, until: now + window });
+        if tries.until <= now {
+            *tries = Kept { value: 0, until: now + window };
+        }
+        if tries.value >= most {
+            return Ok(Tried::Closed(tries.until.since(now)));
+        }
+        tries.value += 1;
+        Ok(Tried::Counted)
+    }
+
+    async fn take_back(&self, name: &str) -> Result<(), Away> {
+        if let Some(tries) = self.tables().tries.get_mut(name) {
+            tries.value = tries.value.saturating_sub(1);
+        }
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), Away> {

@@ -113,6 +113,14 @@ pub struct Registered {
     pub nodes: u32,
 }
 
+/// What came of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    Counted,
+    /// There were too many; what is left of the window.
+    Closed(Duration),
+}
+
 /// The port.
 #[async_trait]
 pub trait Shared: Send + Sync {
@@ -142,6 +150,13 @@ pub trait Shared: Send + Sync {
 
     /// Registers this node as one that spends from `budget`, and counts all that did within `alive`.
     async fn register(&self, budget: &str, node: Uuid, alive: Duration) -> Result<Registered, Away>;
+
+    /// Counts a try under a name, unless `most` were counted since the first of them: then says how long until `window` has
+    /// passed since that one.
+    async fn try_once(&self, name: &str, most: u32, window: Duration) -> Result<Tried, Away>;
+
+    /// Takes a counted try back.
+    async fn take_back(&self, name: &str) -> Result<(), Away>;
 
     async fn ping(&self) -> Result<(), Away>;
 }

@@ -16,7 +16,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared, scripts};
+use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared, Tried, scripts};
 
 /// An answer takes well under a millisecond; a Redis that needs longer is frozen or drowning.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -32,6 +32,8 @@ struct Scripts {
     register: Script,
     tell: Script,
     told: Script,
+    try_once: Script,
+    take_back: Script,
 }
 
 /// A connection to Redis, or the knowledge that there is none.
@@ -61,6 +63,8 @@ impl Redis {
             register: Script::new(scripts::REGISTER),
             tell: Script::new(scripts::TELL),
             told: Script::new(scripts::TOLD),
+            try_once: Script::new(scripts::TRY),
+            take_back: Script::new(scripts::TAKE_BACK),
         };
         Ok(Self { prefix: prefix.to_owned(), connection, broken, connected, scripts, keeper })
     }
@@ -268,6 +272,19 @@ impl Shared for Redis {
         invocation.key(self.key("budget", budget)).arg(node.simple().to_string()).arg(millis(alive));
         let nodes = self.ask(async |connection| invocation.invoke_async(connection).await).await?;
         Ok(Registered { nodes })
+    }
+
+    async fn try_once(&self, name: &str, most: u32, window: Duration) -> Result<Tried, Away> {
+        let mut invocation = self.scripts.try_once.prepare_invoke();
+        invocation.key(self.key("tries", name)).arg(most).arg(millis(window));
+        let left: i64 = self.ask(async |connection| invocation.invoke_async(connection).await).await?;
+        Ok(u64::try_from(left).map_or(Tried::Counted, |left| Tried::Closed(Duration::from_millis(left))))
+    }
+
+    async fn take_back(&self, name: &str) -> Result<(), Away> {
+        let mut invocation = self.scripts.take_back.prepare_invoke();
+        invocation.key(self.key("tries", name));
+        self.ask(async |connection| invocation.invoke_async(connection).await).await
     }
 
     async fn ping(&self) -> Result<(), Away> {

@@ -85,3 +85,17 @@ for i = 1, #all, 2 do
 end
 return fresh
 ";
+
+/// `KEYS[1]` tries under a name; `ARGV`: most, window ms. Answers -1 if counted, else the milliseconds until the window ends.
+pub const TRY: &str = r"
+local tries = tonumber(redis.call('GET', KEYS[1]) or '0')
+if tries >= tonumber(ARGV[1]) then return math.max(redis.call('PTTL', KEYS[1]), 1) end
+if redis.call('INCR', KEYS[1]) == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return -1
+";
+
+/// `KEYS[1]` tries under a name: one less, while there are any.
+pub const TAKE_BACK: &str = r"
+if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[1]) end
+return 1
+";

@@ -27,6 +27,19 @@ pub enum Lookup {
     Idempotency = 3,
 }
 
+impl Lookup {
+    /// What a number in the store stands for.
+    pub const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Recipient),
+            1 => Some(Self::Reference),
+            2 => Some(Self::ProviderMessageId),
+            3 => Some(Self::Idempotency),
+            _ => None,
+        }
+    }
+}
+
 /// A new message, ready to be written.
 #[derive(Clone, Debug)]
 pub struct NewRow {

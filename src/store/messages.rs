@@ -218,6 +218,31 @@ pub struct Waiting {
     pub oldest: Duration,
 }
 
+/// What one step of forgetting did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Messages that were deleted.
+    pub messages: u64,
+    /// Pass it as `after` to go on; `None`: whatever is old enough was looked at.
+    pub next: Option<MessageId>,
+}
+
+/// How far a sweep of look-ups came: pass it to go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepMark {
+    pub(super) kind: i64,
+    pub(super) hash: i64,
+    pub(super) id: uuid::Uuid,
+}
+
+/// What became of one recipient's messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    pub messages: u64,
+    /// Those that are not closed: they stay.
+    pub under_way: u64,
+}
+
 /// Messages, durable.
 #[async_trait]
 pub trait Messages: Send + Sync {
@@ -264,6 +289,23 @@ pub trait Messages: Send + Sync {
 
     /// Lists messages, newest first, older than `before`; receipts are left out.
     async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error>;
+
+    /// Deletes closed messages of a category that were accepted, and due to be sent, before `before`, with their receipts:
+    /// one bounded step through the ids after `after`. A message that is not closed stays, however old it is.
+    async fn forget(&self, category: Category, before: Timestamp, after: Option<MessageId>) -> Result<Forgotten, Error>;
+
+    /// Drops the oldest whole span of messages if all of it is closed and from before `before`, where the backend keeps spans.
+    /// Says whether it did something, so that it is asked again.
+    async fn forget_span(&self, _before: Timestamp) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Deletes what was kept beside messages and is of no use at `now`: look-ups that lead nowhere, keys and answers that
+    /// nobody may repeat any more, receipts that nobody claimed. One bounded step; `None` is the end.
+    async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error>;
+
+    /// Deletes all closed messages of one recipient, with their receipts and whatever leads to them.
+    async fn erase(&self, to: &tidings_core::message::Recipient) -> Result<Erased, Error>;
 
     /// How much waits, by lane.
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error>;

@@ -14,8 +14,8 @@ mod sqlite;
 pub use self::{
     error::Error,
     messages::{
-        Accepting, Cancelling, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,
-        ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
+        Accepting, Cancelling, Erased, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page,
+        ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     },
     sqlite::{Sqlite, SqliteControl, Tick},
 };

@@ -8,6 +8,7 @@ mod handles;
 mod hops;
 mod http;
 mod provider;
+mod retention;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ pub use self::{
     },
     http::Http,
     provider::{MAX_PROVIDERS, Provider, ProviderState, ProviderTotals, Signal},
+    retention::Retention,
 };
 use self::{
     handles::{Names, closed_statuses},
@@ -68,6 +70,7 @@ pub struct Metrics {
     pub recorder: Recorder,
     pub webhooks: Webhooks,
     pub control: Control,
+    pub retention: Retention,
     pub clock: Clock,
     /// Spans that found no room or no collector.
     pub spans_dropped: IntCounter,
@@ -110,6 +113,7 @@ impl Metrics {
             recorder: Recorder::new(&names),
             webhooks: Webhooks::new(&names),
             control: Control::new(&names),
+            retention: Retention::new(&names),
             clock: Clock::new(&names),
             spans_dropped: names.counter("tidings_spans_dropped_total", "Spans that found no room or no collector."),
             traces: OnceLock::new(),

@@ -7,6 +7,7 @@
 
 mod app;
 mod approval;
+mod erasure;
 mod identity;
 mod key;
 mod routing;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use self::{
     app::{App, RecipientCap},
     approval::{Approval, Comment, Decision, NotPending, RequestKind, RequestStatus, Target},
+    erasure::Erasure,
     identity::{Role, SealedSecret, TokenFamily, User},
     key::{ApiKey, KeyHash, MIN_SECRET_CHARS, NotAKey, Scope, Scopes},
     routing::{Match, Provider, Route, RoutingDocument, RoutingRevision, RoutingState, SettingValue},
@@ -44,6 +46,8 @@ tidings_core::words! {
         Steering = "steering",
         /// A log-in or a client's exchange: the rotating refresh token and everything signed with it.
         TokenFamily = "token_family",
+        /// A recipient whose data is to be deleted.
+        Erasure = "erasure",
         /// A sealed secret of the installation's own: signing keys, the key of the audit chain, the key of look-ups.
         Secret = "secret",
     }

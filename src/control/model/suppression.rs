@@ -38,7 +38,8 @@ impl RecipientHash {
         Self(key.hash(&[b"suppression", to.as_bytes()]))
     }
 
-    fn text(self) -> String {
+    /// In hexadecimal digits.
+    pub fn text(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

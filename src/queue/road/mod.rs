@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
-    message::{Lane, Message},
+    message::{Category, Lane, Message, Recipient},
     time::Timestamp,
 };
 
@@ -34,8 +34,8 @@ use crate::{
     delivery::Intake,
     shared::{Redis, Shared},
     store::{
-        Accepting, Cancelling, Error, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Opening, Page, ReceiptFact,
-        ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting, postgres::PostgresStore,
+        Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Opening, Page,
+        ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting, postgres::PostgresStore,
     },
 };
 
@@ -332,6 +332,22 @@ impl Messages for Road {
 
     async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
         self.ask_store(self.parts.store.list(filter, before, limit)).await
+    }
+
+    async fn forget(&self, category: Category, before: Timestamp, after: Option<MessageId>) -> Result<Forgotten, Error> {
+        self.ask_store(self.parts.store.forget(category, before, after)).await
+    }
+
+    async fn forget_span(&self, before: Timestamp) -> Result<bool, Error> {
+        self.ask_store(self.parts.store.forget_span(before)).await
+    }
+
+    async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error> {
+        self.ask_store(self.parts.store.sweep(after, now)).await
+    }
+
+    async fn erase(&self, to: &Recipient) -> Result<Erased, Error> {
+        self.ask_store(self.parts.store.erase(to)).await
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {

@@ -8,6 +8,7 @@
 mod accept;
 mod connection;
 mod control;
+mod forget;
 mod group;
 mod queue;
 mod read;
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
-    message::{Lane, Message, Status},
+    message::{Category, Lane, Message, Recipient, Status},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -32,8 +33,8 @@ use uuid::Uuid;
 pub use self::{connection::Connections, control::PostgresControl, schema::SchemaError};
 use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
 use super::{
-    Accepting, Cancelling, Error, Filter, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page, ReceiptFact,
-    ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
+    Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page,
+    ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     codec::{Codec, NewRow, encode_attempts},
 };
 use crate::{clock::Clock, queue::Settled, seal::Keyring, shared::Reservation};
@@ -157,9 +158,9 @@ impl PostgresStore {
         self.codec.recipient(&message.to).to_be_bytes()
     }
 
-    /// Forgets what is older than the retention: whole weeks of messages, and what was kept beside them.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error> {
-        run!(self.connections, |connection| schema::purge(connection, before).await)
+    /// Makes the partitions of the weeks to come: a process that runs for months must not run out of them.
+    pub async fn make_weeks(&self, now: Timestamp) -> Result<(), Error> {
+        schema::ensure_weeks(&self.connections, now).await
     }
 }
 
@@ -245,6 +246,31 @@ impl Messages for PostgresStore {
 
     async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
         run!(self.connections, |connection| read::list(connection, &self.codec, filter, before, limit).await)
+    }
+
+    async fn forget(&self, category: Category, before: Timestamp, after: Option<MessageId>) -> Result<Forgotten, Error> {
+        run!(self.connections, |connection| forget::step(connection, category, before, after).await)
+    }
+
+    async fn forget_span(&self, before: Timestamp) -> Result<bool, Error> {
+        run!(self.connections, |connection| forget::span(connection, before).await)
+    }
+
+    async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error> {
+        run!(self.connections, |connection| forget::sweep(connection, after, now).await)
+    }
+
+    async fn erase(&self, to: &Recipient) -> Result<Erased, Error> {
+        let (mut all, mut after) = (Erased::default(), Uuid::nil());
+        loop {
+            let (erased, next) = run!(self.connections, |connection| forget::erase(connection, &self.codec, to, after).await)?;
+            all.messages += erased.messages;
+            all.under_way += erased.under_way;
+            match next {
+                Some(next) => after = next,
+                None => return Ok(all),
+            }
+        }
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {

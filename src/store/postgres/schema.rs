@@ -140,24 +140,24 @@ fn week_of(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.as_millis().div_euclid(week) * week)
 }
 
-/// Drops the weeks that ended before `before` and forgets what was kept beside their messages. How many weeks went.
-pub async fn purge(connection: &mut PgConnection, before: Timestamp) -> Result<u64, Error> {
-    let names: Vec<String> = sqlx::query_scalar(
+/// One partition.
+pub struct Week {
+    pub name: String,
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+/// The oldest partition that stands for a week.
+pub async fn oldest_week(connection: &mut PgConnection) -> Result<Option<Week>, Error> {
+    let name: Option<String> = sqlx::query_scalar(
         "SELECT child.relname::text FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid \
-         JOIN pg_class AS parent ON parent.oid = inhparent WHERE parent.relname = 'messages' AND child.relname ~ '^messages_[0-9]{8}$'",
+         WHERE inhparent = 'messages'::regclass AND child.relname ~ '^messages_[0-9]{8}$' ORDER BY 1 LIMIT 1",
     )
-    .fetch_all(&mut *connection)
+    .fetch_optional(connection)
     .await?;
-    let last = format!("messages_{}", week_of(before).to_string()[..10].replace('-', ""));
-    let mut dropped = 0;
-    for name in names.into_iter().filter(|name| *name < last) {
-        sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(&mut *connection).await?;
-        dropped += 1;
-    }
-    let oldest = uuid_v7(week_of(before), [0; 10]);
-    sqlx::query("DELETE FROM receipts WHERE message < $1").bind(oldest).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM provider_messages WHERE id < $1").bind(oldest).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM early_receipts WHERE at < $1").bind(before.as_millis()).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM idempotency_keys WHERE counts_from < $1").bind(before.as_millis()).execute(&mut *connection).await?;
-    Ok(dropped)
+    Ok(name.and_then(|name| {
+        let day = name.strip_prefix("messages_")?;
+        let from: Timestamp = format!("{}-{}-{}T00:00:00Z", &day[..4], &day[4..6], &day[6..]).parse().ok()?;
+        Some(Week { from, until: from + WEEK, name })
+    }))
 }

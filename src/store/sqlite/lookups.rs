@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use tidings_core::{id::MessageId, time::Timestamp};
 
 use super::repeat::{Repeated, bind};
-use crate::store::codec::Lookup;
+use crate::store::{
+    Error,
+    codec::{Codec, Lookup, decode_attempts, short},
+};
 
 /// Pairs in memory before they begin to move into the table: about 10 MB.
 const GENERATION: usize = 100_000;
@@ -25,6 +28,7 @@ const MERGED_A_TICK: usize = 512;
 /// How long after a message was accepted its pairs may still be only in memory; also how far behind the mark a start looks.
 pub const DERIVED: Duration = Duration::from_mins(10);
 
+static DELETE: Repeated = Repeated::new("DELETE FROM lookups WHERE kind = ? AND hash = ? AND id = ?");
 static INSERT: Repeated = Repeated::new("INSERT OR IGNORE INTO lookups (kind, hash, id) VALUES (?, ?, ?)");
 
 /// What is looked up, its hash, the message.
@@ -66,6 +70,18 @@ impl Recent {
         generations.growing.range(range).chain(generations.merging.range(range)).map(|pair| pair.2).collect()
     }
 
+    /// Their messages are gone.
+    pub fn remove(&self, pairs: &BTreeSet<Pair>) {
+        if pairs.is_empty() {
+            return;
+        }
+        let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for pair in pairs {
+            generations.growing.remove(pair);
+            generations.merging.remove(pair);
+        }
+    }
+
     /// The next rows to merge, if a generation is full.
     pub fn next_merge(&self, now: Timestamp) -> Option<Merge> {
         let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -100,6 +116,31 @@ pub async fn insert(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result
     let bind =
         |arguments: &mut sqlx::sqlite::SqliteArguments, (lookup, hash, id): &Pair| bind!(arguments, *lookup as i64, *hash, id.uuid());
     INSERT.run(connection, pairs, bind).await.map(drop)
+}
+
+/// Takes pairs out of the table.
+pub async fn delete(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<(), sqlx::Error> {
+    let bind =
+        |arguments: &mut sqlx::sqlite::SqliteArguments, (lookup, hash, id): &Pair| bind!(arguments, *lookup as i64, *hash, id.uuid());
+    DELETE.run(connection, pairs, bind).await.map(drop)
+}
+
+/// What a message's row is looked up by.
+pub fn pairs_of(row: &SqliteRow, codec: &Codec) -> Result<Vec<Pair>, Error> {
+    let id = MessageId::from_uuid(row.try_get("id")?);
+    let mut pairs = vec![(Lookup::Recipient, row.try_get("to_hash")?, id)];
+    if let Some(hash) = row.try_get("reference_hash")? {
+        pairs.push((Lookup::Reference, hash, id));
+    }
+    if let Some(Ok(key)) = row.try_get::<Option<Vec<u8>>, _>("idempotency_key")?.map(<[u8; 16]>::try_from) {
+        pairs.push((Lookup::Idempotency, short(key), id));
+    }
+    for attempt in decode_attempts(row.try_get("attempts")?)? {
+        if let Some(provider_message_id) = attempt.ended.and_then(|ended| ended.provider_message_id) {
+            pairs.push((Lookup::ProviderMessageId, codec.provider_message_id(&attempt.opened.provider, &provider_message_id), id));
+        }
+    }
+    Ok(pairs)
 }
 
 /// The messages in the table with this hash, newest first, older than `before`.

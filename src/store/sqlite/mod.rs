@@ -5,6 +5,7 @@
 
 mod accept;
 mod control;
+mod forget;
 mod lookups;
 mod queue;
 mod read;
@@ -23,7 +24,7 @@ use sqlx::{Row, SqlitePool};
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
-    message::Lane,
+    message::{Category, Lane, Recipient},
     time::Timestamp,
 };
 use tokio::{
@@ -34,8 +35,8 @@ use tokio::{
 use self::write::{Answer, CancelWhich, OpenRow, Request, SettleRow, Write};
 pub use self::{control::SqliteControl, writer::Tick};
 use super::{
-    Accepting, Cancelling, Error, Filter, IDEMPOTENCY_LASTS, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Opening, Page,
-    ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, Taken, Waiting,
+    Accepting, Cancelling, Erased, Error, Filter, Forgotten, IDEMPOTENCY_LASTS, Idempotency, Lease, LeaseOwner, Messages, NewMessage,
+    Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     codec::{Lookup, encode_attempts, short},
 };
 
@@ -187,6 +188,41 @@ impl Messages for Sqlite {
 
     async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
         read::list(&self.readers, &self.shared, filter, before, limit).await
+    }
+
+    async fn forget(&self, category: Category, before: Timestamp, after: Option<MessageId>) -> Result<Forgotten, Error> {
+        let (ids, next) = forget::walk(&self.readers, category, before, after).await?;
+        let messages = if ids.is_empty() { 0 } else { ask!(self, Write::Forget { ids }, Forgotten)? };
+        Ok(Forgotten { messages, next })
+    }
+
+    async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error> {
+        // Below every pair there can be.
+        let after = after.unwrap_or(SweepMark { kind: -1, ..SweepMark::default() });
+        let (pairs, next) = forget::dangling(&self.readers, after).await?;
+        self.write(Write::Sweep { pairs, now }).await?;
+        Ok(next)
+    }
+
+    async fn erase(&self, to: &Recipient) -> Result<Erased, Error> {
+        let hash = self.shared.codec.recipient(to);
+        let mut ids = self.shared.recent.find(Lookup::Recipient, hash);
+        let mut below = MessageId::from_uuid(uuid::Uuid::max());
+        loop {
+            let stored = lookups::stored(&self.readers, Lookup::Recipient, hash, below, forget::STEP).await?;
+            let Some(lowest) = stored.last() else { break };
+            below = *lowest;
+            ids.extend(stored);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let mut all = Erased::default();
+        for ids in ids.chunks(forget::ERASED_AT_ONCE) {
+            let erased = ask!(self, Write::Erase { ids: ids.to_vec(), to: to.clone() }, Erased)?;
+            all.messages += erased.messages;
+            all.under_way += erased.under_way;
+        }
+        Ok(all)
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {

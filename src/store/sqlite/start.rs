@@ -14,30 +14,26 @@ use sqlx::{
     ConnectOptions, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tidings_core::{
-    id::{MessageId, uuid_v7},
-    time::Timestamp,
-};
+use tidings_core::{id::uuid_v7, time::Timestamp};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     Sqlite,
-    lookups::{DERIVED, Pair, Recent},
+    lookups::{DERIVED, Pair, Recent, pairs_of},
     writer::{self, BACKLOG, Shared, Tick},
 };
 use crate::{
     clock::Clock,
     seal::{Keyring, LookupKey},
-    store::{
-        Error,
-        codec::{Codec, Lookup, decode_attempts, short},
-    },
+    store::{Error, codec::Codec},
 };
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Reading connections: more would only compete for two cores.
 const READERS: u32 = 4;
+/// How long one process waits for another that writes.
+const BUSY: Duration = Duration::from_secs(5);
 /// Larger than the default, because a row with its sealed body and attempts is about a kilobyte.
 const PAGE_BYTES: u32 = 8192;
 /// Page cache of the writer, in KiB (negative: SQLite's notation).
@@ -58,7 +54,7 @@ impl Sqlite {
             .page_size(PAGE_BYTES)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5))
+            .busy_timeout(BUSY)
             .pragma("cache_size", CACHE_KIB.to_string())
             .pragma("wal_autocheckpoint", "4000")
             .disable_statement_logging();
@@ -80,12 +76,36 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Opens a file that another process writes, to look something up in it: every write is answered with `Unavailable`.
+    pub async fn open_to_read(path: &Path, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).disable_statement_logging();
+        let mut connection = options.connect().await?;
+        let lookup = stored_lookup_key(&mut connection, &keyring).await?;
+        let lookup = lookup.ok_or_else(|| Error::Broken(anyhow::anyhow!("the store has no look-up key: was it ever started?")))?;
+        let codec = Codec::new(keyring, LookupKey::new(&lookup));
+        let recent = Recent::default();
+        recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
+        let open = count_open(&mut connection).await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+        let shared = Arc::new(Shared { codec, recent, clock, open, early: AtomicI64::new(0), observe: Box::new(|_| {}) });
+        let (requests, _nobody) = mpsc::channel(1);
+        Ok(Self { requests, readers, shared })
+    }
+}
+
+async fn stored_lookup_key(connection: &mut SqliteConnection, keyring: &Keyring) -> Result<Option<[u8; 32]>, Error> {
+    let Some(row) = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_key'").fetch_optional(connection).await? else {
+        return Ok(None);
+    };
+    let sealed: Vec<u8> = row.try_get(0)?;
+    let opened = keyring.open(SEALED_LOOKUP_KEY, &sealed).map_err(|error| Error::Broken(error.into()))?;
+    opened.try_into().map(Some).map_err(|_| Error::Broken(anyhow::anyhow!("meta.lookup_key does not hold 32 bytes")))
+}
+
 async fn lookup_key(connection: &mut SqliteConnection, keyring: &Keyring, random: [u8; 32]) -> Result<LookupKey, Error> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_key'").fetch_optional(&mut *connection).await?;
-    let bytes: [u8; 32] = if let Some(row) = row {
-        let sealed: Vec<u8> = row.try_get(0)?;
-        let opened = keyring.open(SEALED_LOOKUP_KEY, &sealed).map_err(|error| Error::Broken(error.into()))?;
-        opened.try_into().map_err(|_| Error::Broken(anyhow::anyhow!("meta.lookup_key does not hold 32 bytes")))?
+    let bytes = if let Some(bytes) = stored_lookup_key(connection, keyring).await? {
+        bytes
     } else {
         let sealed = keyring.seal(SEALED_LOOKUP_KEY, &random);
         sqlx::query("INSERT INTO meta (name, value) VALUES ('lookup_key', ?)").bind(sealed).execute(connection).await?;
@@ -116,19 +136,7 @@ async fn derived_pairs(connection: &mut SqliteConnection, codec: &Codec) -> Resu
         .bind(from)
         .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let id = MessageId::from_uuid(row.try_get("id")?);
-        pairs.push((Lookup::Recipient, row.try_get("to_hash")?, id));
-        if let Some(hash) = row.try_get("reference_hash")? {
-            pairs.push((Lookup::Reference, hash, id));
-        }
-        if let Some(Ok(key)) = row.try_get::<Option<Vec<u8>>, _>("idempotency_key")?.map(<[u8; 16]>::try_from) {
-            pairs.push((Lookup::Idempotency, short(key), id));
-        }
-        for attempt in decode_attempts(row.try_get("attempts")?)? {
-            if let Some(provider_message_id) = attempt.ended.and_then(|ended| ended.provider_message_id) {
-                pairs.push((Lookup::ProviderMessageId, codec.provider_message_id(&attempt.opened.provider, &provider_message_id), id));
-            }
-        }
+        pairs.extend(pairs_of(&row, codec)?);
     }
     Ok(pairs)
 }

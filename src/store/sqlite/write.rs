@@ -1,16 +1,18 @@
 //! Everything that can be asked of the writer, and what it answers.
 
+use std::collections::BTreeSet;
+
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
-    message::{Lane, Status},
+    message::{Lane, Recipient, Status},
     time::Timestamp,
 };
 use tokio::sync::oneshot;
 
 use super::lookups::Pair;
 use crate::store::{
-    Accepting, Cancelling, Idempotency, Lease, LeaseOwner, Next, Opening, ReceiptFact, ReceiptMatch, Releasing, Settling, Taken,
+    Accepting, Cancelling, Erased, Idempotency, Lease, LeaseOwner, Next, Opening, ReceiptFact, ReceiptMatch, Releasing, Settling, Taken,
     codec::NewRow,
 };
 
@@ -51,6 +53,9 @@ pub enum Write {
     Receipt { fact: ReceiptFact, hash: Option<i64> },
     Cancel { which: CancelWhich, now: Timestamp },
     Release { app: Option<AppId>, id: MessageId, now: Timestamp },
+    Forget { ids: Vec<MessageId> },
+    Sweep { pairs: Vec<Pair>, now: Timestamp },
+    Erase { ids: Vec<MessageId>, to: Recipient },
 }
 
 pub enum Answer {
@@ -63,6 +68,8 @@ pub enum Answer {
     /// One answer for [`CancelWhich::One`]; any number for a reference.
     Cancelled(Vec<Cancelling>),
     Released(Releasing),
+    Forgotten(u64),
+    Erased(Erased),
 }
 
 /// A write and whoever waits for its answer. When the writer drops `reply`, nothing of it was written.
@@ -79,6 +86,8 @@ pub struct Moved {
     /// Receipts that wait for their message.
     pub early: i64,
     pub pairs: Vec<Pair>,
+    /// Pairs of messages that were erased.
+    pub unlinked: BTreeSet<Pair>,
 }
 
 impl Moved {

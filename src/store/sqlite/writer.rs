@@ -14,7 +14,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::mpsc;
 
 use super::{
-    accept, lookups,
+    accept, forget, lookups,
     lookups::{Merge, Recent},
     queue, receipts, settle, steer,
     write::{Answer, Moved, Request, Write},
@@ -105,6 +105,7 @@ async fn transaction(connection: &mut SqliteConnection, writes: &[Write], shared
         shared.recent.merged(merge);
     }
     shared.recent.add(moved.pairs, shared.clock.now());
+    shared.recent.remove(&moved.unlinked);
     for (count, by) in shared.open.iter().zip(moved.open) {
         count.fetch_add(by, Ordering::Relaxed);
     }
@@ -122,7 +123,8 @@ async fn write(
     let answers = apply(connection, writes, shared, moved).await?;
     let merge = shared.recent.next_merge(shared.clock.now());
     if let Some(merge) = &merge {
-        lookups::insert(connection, &merge.pairs).await?;
+        let pairs: Vec<_> = merge.pairs.iter().filter(|pair| !moved.unlinked.contains(pair)).copied().collect();
+        lookups::insert(connection, &pairs).await?;
         if let Some(mark) = merge.mark {
             sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ('lookup_mark', ?)")
                 .bind(mark.as_millis().to_be_bytes().to_vec())
@@ -147,6 +149,9 @@ async fn apply(connection: &mut SqliteConnection, writes: &[Write], shared: &Sha
             Write::Receipt { fact, hash } => receipts::apply(connection, fact, *hash, shared, moved).await?,
             Write::Cancel { which, now } => steer::cancel(connection, which, *now, shared, moved).await?,
             Write::Release { app, id, now } => steer::release(connection, *app, *id, *now).await?,
+            Write::Forget { ids } => forget::delete(connection, ids).await?,
+            Write::Sweep { pairs, now } => forget::sweep(connection, pairs, *now, moved).await?,
+            Write::Erase { ids, to } => forget::erase(connection, ids, to, shared, moved).await?,
         };
         *answer = Some(given);
     }

@@ -3,8 +3,11 @@
 mod approval;
 mod away;
 mod bootstrap;
+mod erasure;
+mod identity_provider;
 mod log;
 mod people;
 mod rights;
+mod sign_on;
 mod tokens;
 mod world;

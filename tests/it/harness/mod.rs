@@ -32,7 +32,7 @@ const BOOTSTRAP: &str = include_str!("bootstrap.toml");
 pub struct App {
     pub node: Node,
     router: Router,
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// What came back.
@@ -89,20 +89,22 @@ impl App {
         let (data_dir, bootstrap) = (data_dir.display(), bootstrap.display());
         std::fs::write(&file, format!("data_dir = \"{data_dir}\"\n{settings}\n[bootstrap]\nfile = \"{bootstrap}\"\n")).unwrap();
         let node = Node::start(Config::load(Some(&file), [], []).unwrap(), role).await.unwrap();
-        Self { router: node.router(), node, _home: home }
+        Self { router: node.router(), node, home }
     }
 
     /// Ends this node and starts another on the same data.
     pub async fn restart(self) -> Self {
-        let Self { node, router, _home: home } = self;
+        let Self { node, router, home } = self;
         drop(router);
         node.stop(Duration::from_secs(5)).await;
         Self::start_in(home, "", Role::Everything).await
     }
 
-    pub async fn stop(self) {
+    /// Ends this node; its data lasts as long as what this returns.
+    pub async fn stop(self) -> TempDir {
         drop(self.router);
         self.node.stop(Duration::from_secs(5)).await;
+        self.home
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {

@@ -13,6 +13,8 @@ use tidings_core::{
 
 use super::samples::{ME, NOW, OTHER, accept, accepted_at, app, at, ended, message, open, opened, receipt, settle, submitted, take, until};
 
+pub use super::forgetting::*;
+
 type Store = Arc<dyn Messages>;
 
 async fn status(store: &Store, id: tidings_core::id::MessageId) -> Status {

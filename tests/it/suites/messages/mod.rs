@@ -4,7 +4,9 @@
 //! `suite!`, a new case one function and one line.
 
 mod cases;
+mod forgetting;
 pub mod samples;
+mod weeks;
 
 use std::{any::Any, future::Future, sync::Arc};
 
@@ -80,5 +82,10 @@ crate::suites::suite! {
         a_listing_is_newest_first_and_pages_are_stable,
         a_listing_obeys_every_filter,
         open_messages_are_counted_by_lane,
+        closed_messages_are_forgotten_when_their_categorys_time_is_over,
+        a_message_that_is_not_closed_is_never_forgotten,
+        forgetting_goes_on_where_it_stopped,
+        what_led_to_forgotten_messages_is_swept,
+        one_recipients_messages_are_erased_and_nobody_elses,
     ]
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidings::{
     clock::Clock,
-    shared::{ClaimAnswer, ClaimState, ClaimWrite, Reservation, Reserved, Shared},
+    shared::{ClaimAnswer, ClaimState, ClaimWrite, Reservation, Reserved, Shared, Tried},
 };
 use tidings_core::id::MessageId;
 
@@ -108,4 +108,18 @@ pub async fn nodes_that_spend_from_a_budget_are_counted(shared: Arc<dyn Shared>)
     assert_eq!(shared.register("a", one, LONG).await.unwrap().nodes, 2);
     assert_eq!(shared.register("b", one, LONG).await.unwrap().nodes, 1);
     eventually(async || shared.register("a", one, SHORT).await.unwrap().nodes == 1).await;
+}
+
+pub async fn tries_are_counted_until_there_were_too_many_within_the_window(shared: Arc<dyn Shared>) {
+    let window = Duration::from_millis(400);
+    for _ in 0..3 {
+        assert_eq!(shared.try_once("root", 3, window).await.unwrap(), Tried::Counted);
+    }
+    let Tried::Closed(left) = shared.try_once("root", 3, window).await.unwrap() else { panic!("a fourth try was counted") };
+    assert!(left > Duration::ZERO && left <= window);
+    assert_eq!(shared.try_once("ada", 3, window).await.unwrap(), Tried::Counted, "each name has its own");
+    shared.take_back("root").await.unwrap();
+    assert_eq!(shared.try_once("root", 3, window).await.unwrap(), Tried::Counted);
+    eventually(async || shared.try_once("root", 3, window).await.unwrap() == Tried::Counted).await;
+    shared.take_back("nobody").await.unwrap();
 }

@@ -45,5 +45,6 @@ crate::suites::suite! {
         completeness_is_unknown_until_somebody_says_so,
         what_is_told_is_heard_until_it_is_forgotten,
         nodes_that_spend_from_a_budget_are_counted,
+        tries_are_counted_until_there_were_too_many_within_the_window,
     ]
 }
