@@ -85,7 +85,7 @@ pub async fn forgetting_goes_on_where_it_stopped(store: Store) {
     let messages: Vec<Message> =
         (0..1_300).map(|n| accepted_at(if n % 2 == 0 { Category::Otp } else { Category::Marketing }, NOW)).collect();
     let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
-    let new = messages.into_iter().map(|message| NewMessage { message, idempotency: None, lease: None }).collect();
+    let new = messages.into_iter().map(NewMessage::waiting).collect();
     assert!(store.accept(new).await.unwrap().iter().all(|answer| *answer == Accepting::New));
     for id in ids.iter().step_by(2) {
         store.cancel(None, *id, at(1)).await.unwrap();
@@ -101,7 +101,7 @@ pub async fn what_led_to_forgotten_messages_is_swept(store: Store) {
     let mut old = accepted_at(Category::Otp, NOW);
     old.reference = Some("order-1".to_owned());
     let id = old.id;
-    store.accept(vec![NewMessage { message: old, idempotency: Some(key), lease: None }]).await.unwrap();
+    store.accept(vec![NewMessage { message: old.into(), idempotency: Some(key), lease: None, opened: None }]).await.unwrap();
     let taken = take(&store, Lane::Urgent).await;
     open(&store, &taken).await;
     settle(&store, &taken, ended(1, Outcome::Accepted, Some("v-1")), tidings::store::Next::Close(Status::Submitted)).await;
