@@ -258,7 +258,6 @@ impl Accept {
 }
 
 /// Whose a key is.
-#[expect(clippy::large_enum_variant, reason = "lives for one call, on the stack")]
 enum Claimed {
     /// This request's, until its guard is dropped.
     Now(Guard, Idempotency),
