@@ -89,14 +89,14 @@ impl Node {
         let control = open_control(&config, &rung, &keyring, clock).await?;
         let welcome = first_start::bootstrap(&config, &control, &clock).await?;
 
-        let desks = Arc::new(Desks::new(desks::empty(clock.moment())));
+        let desks = Arc::new(Desks::new(desks::empty(clock.moment(), role)));
         let observer = Arc::new(desks::Health { desks: Arc::clone(&desks), clock });
         let spans = Arc::new(traces::ReceiptSpans::new(Arc::clone(&messages), Arc::clone(&metrics)));
         let receipts = Arc::new(Confirm::new(Arc::clone(&messages), vec![observer, spans], Arc::clone(&metrics), clock));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         traces::start(&config.traces, &metrics, &tasks, &stop)?;
-        let builder = desks::Builder::new(&config, &control, &desks, &receipts, &metrics, clock)?;
+        let builder = desks::Builder::new(&config, &control, &desks, &receipts, &metrics, clock, role)?;
         builder.rebuild();
         tasks.spawn(builder.run(stop.clone()));
         tasks.spawn({
@@ -111,8 +111,9 @@ impl Node {
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
         let mut intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
         if worker.is_some() {
-            rung.begin_work(&intake, &desks, clock, &stop, &tasks)?;
+            rung.begin_work(&intake, &stop, &tasks)?;
         }
+        rung.meet_peers(role, &desks, clock, &stop, &tasks);
         if !rung.hands_over() {
             intake = Intake::default();
         }

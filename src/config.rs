@@ -4,7 +4,6 @@
 //! fault with where it was given and, for an unknown name, the nearest known one. Values never appear in faults: any of
 //! them may be a secret. A secret may be given as itself or, with `_file` behind its name, as the file that holds it.
 
-mod identity;
 mod reader;
 mod sections;
 mod setting;
@@ -21,9 +20,11 @@ use reader::{Origin, Reader};
 use crate::telemetry::{Log, traces};
 
 pub use self::{
-    identity::{Auth, Oidc, Retention},
     reader::{Fault, nearest},
-    sections::{Bootstrap, Database, Http, Kafka, Metrics, Queue, Redis, Secrets, Verifications, Webhooks, Workers},
+    sections::{
+        Auth, Bootstrap, Database, Health, Http, Kafka, Metrics, Oidc, Queue, Redis, Retention, Retries, Secrets, Verifications, Webhooks,
+        Workers,
+    },
     setting::Network,
 };
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     pub verifications: Verifications,
     pub workers: Workers,
+    pub retries: Retries,
+    pub health: Health,
     pub auth: Auth,
     pub oidc: Oidc,
     pub retention: Retention,
@@ -113,6 +116,8 @@ impl Config {
             bootstrap: Bootstrap::read(from),
             verifications: Verifications::read(from),
             workers: Workers::read(from),
+            retries: Retries::read(from),
+            health: Health::read(from),
             auth: Auth::read(from),
             oidc: Oidc::read(from),
             retention: Retention::read(from),

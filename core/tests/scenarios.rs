@@ -15,11 +15,15 @@ fn scenario(name: &str) -> Scenario {
     Scenario::read(name, &text).unwrap()
 }
 
-/// Medians over three seeds that are not those of the documentation.
-fn tidings(name: &str) -> Summary {
+/// Medians over five seeds that are not those of the documentation.
+fn under(policy: PolicyName, name: &str) -> Summary {
     let scenario = scenario(name);
-    let runs: Vec<Figures> = (301..304).map(|seed| run(&scenario, PolicyName::Tidings, seed).figures).collect();
-    let summary = Summary::of(&runs).unwrap();
+    let runs: Vec<Figures> = (301..306).map(|seed| run(&scenario, policy, seed).figures).collect();
+    Summary::of(&runs).unwrap()
+}
+
+fn tidings(name: &str) -> Summary {
+    let summary = under(PolicyName::Tidings, name);
     assert!(summary.limit_excess == 0.0 && summary.false_ejections == 0.0, "{summary:?}");
     summary
 }
@@ -65,16 +69,16 @@ fn every_message_ends_in_one_way() {
 
 #[test]
 fn hard_faults_lose_their_traffic_within_a_second() {
-    leaves("hang-50", 1.0, 24.0);
-    leaves("refuse-50", 0.5, 30.0);
-    leaves("errors-30", 1.0, 36.0);
+    leaves("hang-50", 1.0, 20.0);
+    leaves("refuse-50", 0.5, 25.0);
+    leaves("errors-30", 1.0, 30.0);
     leaves("slow-4", 1.0, 30.0);
 }
 
 #[test]
 fn high_volume_and_one_message_a_second_are_noticed_alike() {
-    leaves("hang-500", 1.0, 66.0);
-    assert!(tidings("hang-1").faults[0].calls_wasted <= 22.0);
+    leaves("hang-500", 1.0, 60.0);
+    assert!(tidings("hang-1").faults[0].calls_wasted <= 20.0);
 }
 
 #[test]
@@ -103,6 +107,40 @@ fn when_all_refuse_nothing_is_lost_and_little_wasted() {
 fn a_code_is_sent_twice_only_where_it_may_have_been_lost() {
     assert!(tidings("hang-otp").duplicates <= 15.0);
     assert!(tidings("hang-50").duplicates == 0.0);
+}
+
+/// A day of three providers that are well, also where one call in a hundred takes seconds, also of six.
+#[test]
+fn nobody_is_ejected_in_a_day_of_health() {
+    for name in ["healthy-24h", "healthy-24h-heavy-tailed", "healthy-24h-six"] {
+        let it = run(&scenario(name), PolicyName::Tidings, 301).figures;
+        assert_eq!((it.false_ejections, it.limit_excess, it.duplicates), (0, 0, 0), "{name}");
+    }
+}
+
+/// Where moving traffic costs what a baseline does not pay because it does not notice, or the figures differ by chance:
+/// `docs/FAILOVER.md` says why.
+const BEHIND: &[(&str, &str)] =
+    &[("all-hang", "p99_ms"), ("drop-30", "p99_ms"), ("marketing-throttle", "calls_wasted"), ("step-load-refuse", "p99_ms")];
+
+#[test]
+fn nothing_that_comes_back_by_itself_is_better_at_anything() {
+    let mut behind = Vec::new();
+    let mut names: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .filter_map(|entry| Some(entry.unwrap().path().file_stem()?.to_str()?.to_owned()))
+        .filter(|name| !name.starts_with("healthy-24h") && name != "hang-500")
+        .collect();
+    names.sort();
+    for name in &names {
+        let ours = tidings(name);
+        for policy in PolicyName::ALL.iter().filter(|policy| policy.comes_back() && **policy != PolicyName::Tidings) {
+            let worse = ours.worse_than(&under(*policy, name));
+            let unexpected = worse.into_iter().filter(|(figure, ..)| !BEHIND.contains(&(name.as_str(), *figure)));
+            behind.extend(unexpected.map(|(figure, ours, theirs)| format!("{name}: {figure} {ours}, {theirs} under {policy}")));
+        }
+    }
+    assert!(behind.is_empty(), "{behind:#?}");
 }
 
 #[test]

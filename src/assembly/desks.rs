@@ -13,6 +13,7 @@ use tidings_core::{
 use tidings_providers::{Context, Http, Provider, ReceiptStatus, Settings, registry};
 use tokio_util::sync::CancellationToken;
 
+use super::Role;
 use crate::{
     clock::Clock,
     config::Config,
@@ -28,8 +29,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const SIMULATED: &str = "simulated";
 
 /// A desk without anybody, until the first revision is read.
-pub fn empty(now: Moment) -> Desk {
-    Desk::new(DeskSpec { revision: 0, accounts: Vec::new(), routes: Vec::new(), budget: BudgetSettings::default(), seed: 0 }, now)
+pub fn empty(now: Moment, role: Role) -> Desk {
+    let (accounts, routes) = (Vec::new(), Vec::new());
+    Desk::new(DeskSpec { revision: 0, accounts, routes, budget: BudgetSettings::default(), seed: 0, listens: !role.works() }, now)
 }
 
 /// The apps of the control plane, as delivery asks for them.
@@ -51,13 +53,7 @@ pub struct Health {
 impl Observer for Health {
     fn confirmed(&self, confirmed: &Confirmed) {
         let Some(submitted_at) = confirmed.submitted_at.filter(|_| confirmed.says != ReceiptStatus::Submitted) else { return };
-        let (now, moment) = (self.clock.now(), self.clock.moment());
-        let submitted = moment - now.since(submitted_at);
-        for desk in self.desks.all() {
-            if let Some(place) = desk.place(&confirmed.provider) {
-                desk.fleet().receipt(moment, place, submitted, confirmed.says == ReceiptStatus::Delivered);
-            }
-        }
+        self.desks.receipt(&self.clock, &confirmed.provider, submitted_at, confirmed.says == ReceiptStatus::Delivered);
     }
 }
 
@@ -78,6 +74,9 @@ pub struct Builder {
     clock: Clock,
     callbacks: Callbacks,
     context: Context,
+    role: Role,
+    thresholds: Thresholds,
+    budget: BudgetSettings,
     built: Mutex<Option<InForce>>,
 }
 
@@ -89,6 +88,7 @@ impl Builder {
         receipts: &Arc<Confirm>,
         metrics: &Arc<Metrics>,
         clock: Clock,
+        role: Role,
     ) -> anyhow::Result<Self> {
         let context = Context {
             http: Http::new().context("no HTTP client for providers")?,
@@ -103,6 +103,9 @@ impl Builder {
             clock,
             callbacks: Callbacks { public_url: config.http.public_url.clone() },
             context,
+            role,
+            thresholds: config.health.thresholds,
+            budget: config.retries.budget,
             built: Mutex::default(),
         })
     }
@@ -159,7 +162,8 @@ impl Builder {
         });
         let routes = routes.collect();
         let seed = mix(u64::from_be_bytes(self.clock.random()));
-        Desk::new(DeskSpec { revision, accounts, routes, budget: BudgetSettings::default(), seed }, self.clock.moment())
+        let spec = DeskSpec { revision, accounts, routes, budget: self.budget, seed, listens: !self.role.works() };
+        Desk::new(spec, self.clock.moment())
     }
 
     /// A provider that cannot be built is left out: the others go on, and the log says why.
@@ -195,7 +199,7 @@ impl Builder {
                 timeout: Duration::from_millis(provider.timeout_ms),
                 price: provider.price,
                 receipts: provider.receipts,
-                thresholds: thresholds(provider),
+                thresholds: self.thresholds_of(provider),
             },
             channel: provider.channel,
             simulated: registry::kind(&provider.kind).is_some_and(|kind| kind.simulated),
@@ -211,6 +215,13 @@ impl Builder {
             callback: provider.receipts.then(|| self.callbacks.address(&provider.name, token.as_ref())),
             metrics: self.metrics.provider(&provider.name),
         })
+    }
+
+    /// What the revision says, over what the configuration says; both were checked when they were given.
+    fn thresholds_of(&self, provider: &model::Provider) -> Thresholds {
+        let Ok(serde_json::Value::Object(mut all)) = serde_json::to_value(self.thresholds) else { return self.thresholds };
+        all.extend(provider.thresholds.clone());
+        serde_json::from_value(serde_json::Value::Object(all)).unwrap_or(self.thresholds)
     }
 
     /// Where test messages of a channel go that no configured provider simulates.
@@ -239,10 +250,4 @@ impl Builder {
             metrics: self.metrics.provider(&name),
         })
     }
-}
-
-/// What the revision says, over the defaults; it was validated when the revision was made.
-fn thresholds(provider: &model::Provider) -> Thresholds {
-    let given = serde_json::Value::Object(provider.thresholds.clone().into_iter().collect());
-    serde_json::from_value(given).unwrap_or_default()
 }

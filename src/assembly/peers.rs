@@ -1,14 +1,15 @@
-//! What workers tell each other: how their providers are, and how many of them share each contract.
+//! What processes tell each other: how the providers are, and how many workers share each contract.
 //!
-//! Health: a summary every fifth of a second through Redis, merged into every desk; without Redis each worker goes by its own
-//! view. Contracts: half is floors, split over all workers that were registered within the last minute; the other half goes to
+//! Health: a summary every fifth of a second through Redis, sooner when something happened, merged into every desk; without Redis
+//! each worker goes by its own view. A process that only serves the API takes part too: vendors call it with their receipts,
+//! which the workers judge by, and it shows what they have decided. Contracts: half is floors, split over all workers that were registered within the last minute; the other half goes to
 //! those that were seen within the last seconds. A worker registers in Redis and in the store and believes the larger number;
 //! one that reaches neither keeps to its floor. So the sum stays within the contract, unless a
 //! worker is cut off for longer than its registration lasts: it keeps its floor, and the others have the whole.
 
 use std::{sync::Arc, time::Duration};
 
-use tidings_core::fleet::Summary;
+use tidings_core::{fleet::Summary, time::Moment};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,9 +20,13 @@ use crate::{
     store::postgres::PostgresStore,
 };
 
-const EVERY: Duration = Duration::from_millis(200);
-/// Rounds between two registrations: a second.
-const REGISTER_EVERY: u32 = 5;
+/// How often a process tells when nothing happened, and how often it looks whether something did.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two registrations.
+const REGISTER_EVERY: Duration = Duration::from_secs(1);
+/// A clock that is further off is not believed.
+const OLDEST: Duration = Duration::from_secs(3);
 /// A summary is forgotten soon: an old one says nothing.
 const SUMMARY_LASTS: Duration = Duration::from_secs(5);
 /// Silent for longer, a worker's share of the granted half goes to the others.
@@ -51,8 +56,10 @@ impl Count {
     }
 }
 
-/// One worker among others.
+/// One process among others.
 pub struct Peers {
+    /// It makes calls, so contracts are shared with it.
+    pub works: bool,
     pub redis: Option<Arc<Redis>>,
     pub store: Arc<PostgresStore>,
     pub desks: Arc<Desks>,
@@ -62,21 +69,42 @@ pub struct Peers {
 
 impl Peers {
     pub async fn run(self, stop: CancellationToken) {
-        let (mut round, mut last): (u32, Option<Count>) = (0, None);
+        let (mut registered_at, mut told_at, mut last): (Option<Moment>, Option<Moment>, Option<Count>) = (None, None, None);
         loop {
-            if round % REGISTER_EVERY == 0 {
+            let now = self.clock.moment();
+            let is_due = |last: Option<Moment>, every| last.is_none_or(|last| now.since(last) >= every);
+            if self.works && is_due(registered_at, REGISTER_EVERY) {
+                registered_at = Some(now);
                 let counted = self.count().await;
                 last = counted.or(last);
                 self.grant(last, counted.is_none());
             }
-            round = round.wrapping_add(1);
             if let Some(redis) = &self.redis {
-                self.gossip(redis).await;
+                let due = is_due(told_at, TELL_EVERY);
+                if due {
+                    told_at = Some(now);
+                }
+                self.gossip(redis, due).await;
+            }
+            if !self.works {
+                self.listen();
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+
+    /// Without a worker nobody else lets time pass for the fleets and tells of their changes.
+    fn listen(&self) {
+        for desk in self.desks.all() {
+            let events = {
+                let mut fleet = desk.fleet();
+                fleet.tick(self.clock.moment());
+                fleet.take_events()
+            };
+            self.desks.tell(self.clock.now(), &desk, events);
         }
     }
 
@@ -113,8 +141,12 @@ impl Peers {
         }
     }
 
-    async fn gossip(&self, redis: &Redis) {
+    async fn gossip(&self, redis: &Redis, due: bool) {
         for desk in self.desks.all() {
+            let news = desk.fleet().take_news();
+            if !(news || due) {
+                continue;
+            }
             let summary = desk.fleet().summary(self.clock.moment());
             let told_at = self.clock.now().as_millis();
             let Ok(value) = serde_json::to_vec(&(told_at, summary)) else { continue };
@@ -126,7 +158,7 @@ impl Peers {
             for (_, value) in told.iter().filter(|(name, _)| *name != self.node.simple().to_string()) {
                 if let Ok((at, summary)) = serde_json::from_slice::<(i64, Summary)>(value) {
                     let delay = Duration::from_millis(u64::try_from(now - at).unwrap_or(0));
-                    desk.fleet().merge(moment, &summary, delay);
+                    desk.fleet().merge(moment, &summary, delay.min(OLDEST));
                 }
             }
         }

@@ -158,15 +158,8 @@ impl Rung {
         Ok((road, recording, recorder))
     }
 
-    /// Lets a worker hear what other processes put and what Kafka brings, and share contracts and health with its peers.
-    pub fn begin_work(
-        &self,
-        intake: &Intake,
-        desks: &Arc<Desks>,
-        clock: Clock,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) -> anyhow::Result<()> {
+    /// Lets a worker hear what other processes put and what Kafka brings.
+    pub fn begin_work(&self, intake: &Intake, stop: &CancellationToken, tasks: &TaskTracker) -> anyhow::Result<()> {
         let store = match &self.backing {
             Backing::Sqlite { .. } => return Ok(()),
             Backing::Postgres { store, .. } => store,
@@ -175,14 +168,6 @@ impl Rung {
                 store
             }
         };
-        let redis = match &self.backing {
-            Backing::Sqlite { .. } => None,
-            Backing::Postgres { redis, .. } => redis.clone(),
-            Backing::Kafka { redis, .. } => Some(Arc::clone(redis)),
-        };
-        let node = tidings_core::id::uuid_v7(clock.now(), clock.random());
-        let peers = Peers { redis, store: Arc::clone(store), desks: Arc::clone(desks), clock, node };
-        tasks.spawn(peers.run(stop.clone()));
         let (woken, intake, stop) = (store.woken(), intake.clone(), stop.clone());
         tasks.spawn(async move {
             loop {
@@ -193,6 +178,18 @@ impl Rung {
             }
         });
         Ok(())
+    }
+
+    /// Shares health with the other processes and, as a worker, contracts.
+    pub fn meet_peers(&self, role: Role, desks: &Arc<Desks>, clock: Clock, stop: &CancellationToken, tasks: &TaskTracker) {
+        let (store, redis) = match &self.backing {
+            Backing::Sqlite { .. } => return,
+            Backing::Postgres { store, redis } => (store, redis.clone()),
+            Backing::Kafka { store, redis, .. } => (store, Some(Arc::clone(redis))),
+        };
+        let node = tidings_core::id::uuid_v7(clock.now(), clock.random());
+        let peers = Peers { works: role.works(), redis, store: Arc::clone(store), desks: Arc::clone(desks), clock, node };
+        tasks.spawn(peers.run(stop.clone()));
     }
 
     /// Whether a message may be handed to a worker of this process as soon as it is durable. With Kafka, whoever consumes it

@@ -15,17 +15,18 @@ use tidings_core::{
     attempt::Outcome,
     dice::{Dice, mix},
     fleet::{Ask, Choice, Fleet, FleetConfig, ProviderSpec, ProviderView, Ticket},
+    id::AppId,
     message::{Category, Channel, Message},
     redact::Redacted,
-    retry::{Budget, BudgetSettings},
+    retry::{BudgetSettings, Budgets},
     select::Select,
-    time::Moment,
+    time::{Moment, Timestamp},
 };
 use tidings_providers::{Provider, VendorTemplate};
 use tokio::sync::Notify;
 
 use super::{EventLog, Steer};
-use crate::telemetry::metrics;
+use crate::{clock::Clock, telemetry::metrics};
 
 /// One configured account at a vendor, ready to be called.
 pub struct Account {
@@ -82,6 +83,8 @@ pub struct DeskSpec {
     pub routes: Vec<Route>,
     pub budget: BudgetSettings,
     pub seed: u64,
+    /// This process makes no calls: its fleet follows what others decide.
+    pub listens: bool,
 }
 
 /// A routing revision at work.
@@ -90,7 +93,8 @@ pub struct Desk {
     pub accounts: Vec<Account>,
     routes: Vec<Route>,
     fleet: Mutex<Fleet>,
-    retry: Mutex<(Budget, Dice)>,
+    /// Who may be tried again, and the luck of backoffs.
+    retry: Mutex<(Budgets<AppId>, Dice)>,
     /// The desk that took the fleet over. Set while the fleet is locked.
     successor: OnceLock<Arc<Self>>,
     /// A call has ended: somebody who waits for room may look again.
@@ -102,11 +106,12 @@ pub struct Desk {
 impl Desk {
     pub fn new(spec: DeskSpec, now: Moment) -> Self {
         let providers = spec.accounts.iter().map(|account| account.spec.clone()).collect();
+        let fleet = Fleet::new(FleetConfig { providers }, spec.seed, now);
         Self {
             revision: spec.revision,
             routes: spec.routes,
-            fleet: Mutex::new(Fleet::new(FleetConfig { providers }, spec.seed, now)),
-            retry: Mutex::new((Budget::new(spec.budget, now), Dice::new(mix(spec.seed)))),
+            fleet: Mutex::new(if spec.listens { fleet.listening() } else { fleet }),
+            retry: Mutex::new((Budgets::new(spec.budget), Dice::new(mix(spec.seed)))),
             accounts: spec.accounts,
             successor: OnceLock::new(),
             freed: Notify::new(),
@@ -122,6 +127,9 @@ impl Desk {
             let mut fleet = std::mem::replace(&mut *own, Fleet::new(FleetConfig::default(), 0, now));
             fleet.reconfigure(FleetConfig { providers }, now);
             *successor.fleet() = fleet;
+            let mut budgets = self.retry().0.clone();
+            budgets.move_providers(|place| successor.place(&self.accounts.get(place)?.spec.name));
+            successor.retry().0 = budgets;
         }
     }
 
@@ -220,7 +228,7 @@ impl Desk {
         self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn retry(&self) -> MutexGuard<'_, (Budget, Dice)> {
+    pub(super) fn retry(&self) -> MutexGuard<'_, (Budgets<AppId>, Dice)> {
         self.retry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -263,6 +271,17 @@ impl Desks {
         match self.trial.load().as_ref() {
             Some((percent, desk)) if bucket < *percent => Arc::clone(desk),
             _ => self.base(),
+        }
+    }
+
+    /// A final receipt for a message that was submitted at `submitted_at`: the fleets learn from it.
+    pub fn receipt(&self, clock: &Clock, provider: &str, submitted_at: Timestamp, delivered: bool) {
+        let now = clock.moment();
+        let submitted = now - clock.now().since(submitted_at);
+        for desk in self.all() {
+            if let Some(place) = desk.place(provider) {
+                desk.fleet().receipt(now, place, submitted, delivered);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use tidings_core::{
     attempt::{Attempt, Ended, Outcome},
     fleet::{Ask, Choice, Ticket},
     message::{Message, Status},
-    retry::{Course, Decision},
+    retry::{Course, Decision, Payment},
     time::{Moment, Timestamp},
 };
 
@@ -16,7 +16,10 @@ use super::{
     desk::{Desk, Routing},
     worker::Worker,
 };
-use crate::store::{Lease, Next, Taken};
+use crate::{
+    store::{Lease, Next, Taken},
+    telemetry::metrics::{self, RetryPayer},
+};
 
 /// How long a message waits for room holding its permit; longer waits park.
 const HOLD: Duration = Duration::from_secs(1);
@@ -97,9 +100,7 @@ impl Journey {
             lease,
         };
         journey.close_interrupted(now);
-        if journey.attempts.is_empty() {
-            journey.desk.retry().0.deposit();
-        } else {
+        if !journey.attempts.is_empty() {
             journey.resume();
         }
         let next = journey.guard(now, app.is_some_and(|app| app.suspended));
@@ -158,9 +159,12 @@ impl Journey {
     /// Chooses a provider and takes its limit, or says what to do instead. Waits for room, but not for long.
     pub async fn choose(&mut self) -> Chosen {
         let began = self.worker.clock.moment();
+        // Whose limit it waited for first, and since when.
+        let mut waited: Option<(Arc<metrics::Provider>, Moment)> = None;
         loop {
             let now = self.worker.clock.moment();
             if now >= self.course.expires_at() {
+                count_wait(waited, now);
                 return Chosen::End(self.course.expired());
             }
             let Some(choice) = self.desk.reserve(now, &self.ask()) else {
@@ -168,16 +172,24 @@ impl Journey {
                 continue;
             };
             let pause = match choice {
-                Choice::Call(ticket) => return Chosen::Call(ticket),
+                Choice::Call(ticket) => {
+                    count_wait(waited, now);
+                    return Chosen::Call(ticket);
+                }
                 Choice::NoCandidate => return Chosen::End(self.course.without_candidate()),
                 Choice::Exhausted => match self.next_round(now) {
                     Decision::RetryAt(at) => Pause::Backoff(at),
                     decision => return Chosen::End(decision),
                 },
-                Choice::Wait { until, .. } => Pause::Room(until),
+                Choice::Wait { until, provider, .. } => {
+                    waited = waited.or_else(|| Some((Arc::clone(&self.desk.accounts.get(provider?)?.metrics), now)));
+                    Pause::Room(until)
+                }
             };
             if pause.until().since(began) > HOLD {
-                return Chosen::Park(self.worker.clock.now() + self.park(pause, now));
+                let ahead = self.park(pause, now);
+                count_wait(waited, now + ahead);
+                return Chosen::Park(self.worker.clock.now() + ahead);
             }
             if !self.wait(pause).await {
                 return Chosen::HandBack;
@@ -208,8 +220,22 @@ impl Journey {
 
     /// Everybody was tried: when all of them are tried again.
     fn next_round(&mut self, now: Moment) -> Decision {
-        let (budget, dice) = &mut *self.desk.retry();
-        self.course.exhausted(now, budget, dice)
+        let (app, last) = (self.message.app, self.course.last_tried());
+        let (budgets, dice) = &mut *self.desk.retry();
+        let mut refused = None;
+        let pay = || {
+            refused = match budgets.pay(now, app, last) {
+                Payment::Paid => None,
+                Payment::AppRefused => Some(RetryPayer::App),
+                Payment::ProviderRefused => Some(RetryPayer::Provider),
+            };
+            refused.is_none()
+        };
+        let decision = self.course.exhausted(now, pay, dice);
+        if let Some(payer) = refused {
+            self.worker.metrics.delivery.retry_refused_by_budget(payer);
+        }
+        decision
     }
 
     /// Waits holding the permit. False when the process stops meanwhile.
@@ -245,6 +271,13 @@ fn desk_of(worker: &Worker, message: &Message, app: Option<&AppEntry>) -> (Arc<D
     let desk = worker.desks.for_bucket(crate::control::snapshot::bucket(message.to.expose()));
     let routing = desk.routing(message, app.map_or("", |app| &*app.name));
     (desk, routing)
+}
+
+/// Counts how long a message waited for a provider's limit, if it did.
+fn count_wait(waited: Option<(Arc<metrics::Provider>, Moment)>, until: Moment) {
+    if let Some((provider, since)) = waited {
+        provider.limiter_wait(until.since(since));
+    }
 }
 
 /// FNV-1a: the same recipient has the same key on every node.

@@ -8,7 +8,6 @@
 
 mod deliver;
 mod desk;
-pub mod gossip;
 mod intake;
 mod journey;
 mod lane;

@@ -9,7 +9,7 @@ use std::{
 use tidings_core::{
     fleet::{Event, EventKind, State},
     health,
-    message::Lane,
+    message::{Lane, Status},
     time::Timestamp,
 };
 
@@ -56,7 +56,7 @@ impl EventLog {
 
 impl Desks {
     /// Writes changes into the log, the metrics and the list that operators read.
-    pub(super) fn tell(&self, at: Timestamp, desk: &Desk, events: Vec<Event>) {
+    pub(crate) fn tell(&self, at: Timestamp, desk: &Desk, events: Vec<Event>) {
         for event in events {
             self.tell_one(at, desk, event);
         }
@@ -92,6 +92,11 @@ impl Worker {
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
+            for joined in self.store.take_joined() {
+                if joined.says.is_final() {
+                    self.desks.receipt(&self.clock, &joined.provider, joined.submitted_at, joined.says == Status::Delivered);
+                }
+            }
             for desk in self.desks.all() {
                 self.tick(&desk);
             }
@@ -119,7 +124,15 @@ impl Worker {
 
     async fn set_gauges(&self) {
         let desk = self.desks.base();
-        let views = desk.view(self.clock.moment());
+        let now = self.clock.moment();
+        let views = desk.view(now);
+        {
+            let (budgets, _) = &*desk.retry();
+            self.metrics.delivery.retry_tokens_least.set(budgets.left_of_poorest_app(now));
+            for (place, account) in desk.accounts.iter().enumerate() {
+                account.metrics.retry_tokens.set(budgets.left_of_provider(now, place));
+            }
+        }
         for (view, account) in views.iter().zip(&desk.accounts) {
             account.metrics.score.set(f64::from(view.score));
             account.metrics.share.set(view.effective_share);

@@ -41,6 +41,9 @@ impl Journey {
             started_at: now,
             why: ticket.why.to_string(),
         };
+        if self.attempts.is_empty() {
+            self.desk.retry().0.first_try(self.message.app, ticket.provider);
+        }
         self.attempts.push(Attempt { opened, ended: None });
         Lease { until: now + account.spec.timeout + LEASE_AFTER_TIMEOUT, ..self.lease }
     }

@@ -17,7 +17,7 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use super::Error;
+use super::{Error, Joined};
 
 /// Who holds a lease: one running process, drawn at its start.
 pub type LeaseOwner = i64;
@@ -275,6 +275,9 @@ pub trait Messages: Send + Sync {
 
     /// Applies a receipt, or keeps it until its message is known.
     async fn receipt(&self, receipt: ReceiptFact) -> Result<ReceiptMatch, Error>;
+
+    /// Receipts of [`ReceiptMatch::Early`] that were applied since the last time, because their submission was settled.
+    fn take_joined(&self) -> Vec<Joined>;
 
     /// Cancels a message that has no attempt under way and none that was taken. `app` restricts to one's own.
     async fn cancel(&self, app: Option<AppId>, id: MessageId, now: Timestamp) -> Result<Cancelling, Error>;

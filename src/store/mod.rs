@@ -7,12 +7,14 @@
 mod codec;
 pub mod control;
 mod error;
+mod joined;
 mod messages;
 pub mod postgres;
 mod sqlite;
 
 pub use self::{
     error::Error,
+    joined::{Joined, JoinedReceipts},
     messages::{
         Accepting, Cancelling, Erased, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page,
         ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,

@@ -24,8 +24,8 @@ use tidings_core::{
 pub use self::{
     handles::{ATTEMPT_SECONDS as CALL_BOUNDS, Label, PerLabel},
     hops::{
-        Clock, Control, Delivery, GrantSource, Grants, Idempotency, IdempotencyAnswer, Queue, ReceiptFate, Receipts, Recorder, WebhookEnd,
-        Webhooks, Writer,
+        Clock, Control, Delivery, GrantSource, Grants, Idempotency, IdempotencyAnswer, Queue, ReceiptFate, Receipts, Recorder, RetryPayer,
+        WebhookEnd, Webhooks, Writer,
     },
     http::Http,
     provider::{MAX_PROVIDERS, Provider, ProviderState, ProviderTotals, Signal},

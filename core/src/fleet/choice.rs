@@ -7,8 +7,9 @@ use crate::{fleet::Why, time::Moment};
 pub enum Choice {
     /// Call this provider. Its limit and a slot in flight are taken.
     Call(Ticket),
-    /// Nobody has room now. Ask again at `until`, or earlier when a call has ended.
-    Wait { until: Moment, reason: WaitReason },
+    /// Nobody has room now. Ask again at `until`, or earlier when a call has ended. `provider` is whose limit it is that has
+    /// room first, where a limit is the reason.
+    Wait { until: Moment, reason: WaitReason, provider: Option<usize> },
     /// Everybody who may be chosen now was tried: the round is over ([`crate::retry::Course::exhausted`]).
     Exhausted,
     /// No candidate is cheap enough, or none is left in the revision: this message can never be sent.

@@ -16,6 +16,8 @@ use crate::{
 
 /// How soon to ask again when only an ended call makes room.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
+/// How soon to ask again where people have paused everybody.
+const PAUSED: std::time::Duration = std::time::Duration::from_secs(1);
 /// A wait is never shorter.
 const MOMENT: std::time::Duration = std::time::Duration::from_millis(1);
 
@@ -30,7 +32,7 @@ struct Survey {
     /// Somebody could be asked who was tried already.
     tried: bool,
     /// When somebody who may be asked has room, and why not now.
-    room: Option<(Moment, WaitReason)>,
+    room: Option<(Moment, WaitReason, usize)>,
     /// When somebody who is out may be asked.
     back: Option<Moment>,
     paused: bool,
@@ -41,9 +43,9 @@ impl Survey {
         self.passed.push(Passed { provider: std::sync::Arc::clone(&member.spec.name), because });
     }
 
-    fn wait_for_room(&mut self, at: Moment, reason: WaitReason) {
-        if self.room.is_none_or(|(earliest, _)| at < earliest) {
-            self.room = Some((at, reason));
+    fn wait_for_room(&mut self, at: Moment, reason: WaitReason, place: usize) {
+        if self.room.is_none_or(|(earliest, ..)| at < earliest) {
+            self.room = Some((at, reason, place));
         }
     }
 
@@ -92,11 +94,18 @@ impl Fleet {
             let manner = if survey.open.len() == 1 && !survey.passed.is_empty() { Manner::Only } else { Manner::Selected(ask.select) };
             return Choice::Call(self.ticket(limits, now, ask, place, manner, survey));
         }
+        if survey.room.is_some() && survey.back.is_some() {
+            for place in ask.candidates {
+                if let Some(member) = self.members.get_mut(*place) {
+                    member.health.press();
+                }
+            }
+        }
         match survey {
-            Survey { room: Some((until, reason)), .. } => Choice::Wait { until, reason },
+            Survey { room: Some((until, reason, place)), .. } => Choice::Wait { until, reason, provider: Some(place) },
             Survey { tried: true, .. } => Choice::Exhausted,
-            Survey { back: Some(until), .. } => Choice::Wait { until, reason: WaitReason::AllOut },
-            Survey { paused: true, .. } => Choice::Wait { until: now + std::time::Duration::from_secs(1), reason: WaitReason::Paused },
+            Survey { back: Some(until), .. } => Choice::Wait { until, reason: WaitReason::AllOut, provider: None },
+            Survey { paused: true, .. } => Choice::Wait { until: now + PAUSED, reason: WaitReason::Paused, provider: None },
             _ => Choice::NoCandidate,
         }
     }
@@ -122,7 +131,7 @@ impl Fleet {
             }
             until = until.min(at);
         }
-        Choice::Wait { until: until.max(now + MOMENT), reason: WaitReason::AllOut }
+        Choice::Wait { until: until.max(now + MOMENT), reason: WaitReason::AllOut, provider: None }
     }
 
     fn survey(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Survey {
@@ -165,7 +174,7 @@ impl Fleet {
                 continue;
             }
             if member.in_flight >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
-                survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight);
+                survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place);
                 survey.pass(member, Because::InFlight);
                 continue;
             }
@@ -180,11 +189,11 @@ impl Fleet {
                     price: member.spec.price,
                 }),
                 Err(Full::Rate(at)) => {
-                    survey.wait_for_room(at, WaitReason::Rate);
+                    survey.wait_for_room(at, WaitReason::Rate, place);
                     survey.pass(member, Because::Rate);
                 }
                 Err(Full::InFlight) => {
-                    survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight);
+                    survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place);
                     survey.pass(member, Because::InFlight);
                 }
             }

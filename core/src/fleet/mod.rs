@@ -50,6 +50,7 @@ pub struct Fleet {
     /// Tells this process from others in gossip.
     process: u64,
     summaries: u64,
+    listens: bool,
     events: Vec<Event>,
 }
 
@@ -102,6 +103,7 @@ impl Fleet {
             next_member: 0,
             process,
             summaries: 0,
+            listens: false,
             events: Vec::new(),
         };
         fleet.reconfigure(config, now);
@@ -123,12 +125,25 @@ impl Fleet {
                 }
                 None => {
                     self.next_member += 1;
-                    Member::new(self.next_member, spec, self.process, now)
+                    let mut member = Member::new(self.next_member, spec, self.process, now);
+                    if self.listens {
+                        member.health.listen();
+                    }
+                    member
                 }
             };
             self.members.push(member);
         }
         self.selector = Selector::default();
+    }
+
+    /// From now on it only listens: a process that makes no calls counts receipts for those that do, and shows what they
+    /// decide, but decides nothing. Who never calls could never find out that a provider is back.
+    #[must_use]
+    pub fn listening(mut self) -> Self {
+        self.listens = true;
+        self.members.iter_mut().for_each(|member| member.health.listen());
+        self
     }
 
     /// A call has ended. `retry_after` is what a throttled answer asked for.

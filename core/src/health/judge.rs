@@ -142,8 +142,10 @@ impl Health {
         }
         let slow = Known { slower: known.slower * hang::STILL_ANSWERS, ..known };
         let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, slow, elsewhere).0 >= hang::EJECT_AT;
-        // Held back, and everything that was out has ended without an answer: only a probe can tell more.
-        let stuck = self.hang.out == 0 && elsewhere.is_empty();
+        // Held back, and everything that was out has ended without an answer: only a probe can tell more. What others told as
+        // out has ended too, once its timeout is over: they have made no call since.
+        let has_ended = |call: &hang::Elsewhere| call.age_s.is_none() || now.since(call.started) > self.settings.timeout;
+        let stuck = self.hang.out == 0 && elsewhere.iter().all(has_ended);
         if hangs || stuck {
             #[expect(clippy::cast_precision_loss, reason = "calls out")]
             let reading = self.timeouts_reading(calls as f64, calls);
@@ -152,9 +154,16 @@ impl Health {
     }
 
     fn eject(&mut self, now: Moment, reading: Reading, share: f64, costly: bool, dice: &mut Dice) {
+        if self.listens {
+            return;
+        }
         let again = matches!(self.outage.phase(), Phase::Probing { .. } | Phase::Ramping { .. });
-        let rate = if again { self.outage.cause().map_or(0.0, |cause| cause.rate) } else { self.recent.slow_rate(now) };
-        self.outage.eject(now, Cause { signal: reading.name, costly, share, rate }, dice);
+        let rate = if again {
+            self.outage.cause().map_or(0.0, |cause| cause.rate)
+        } else {
+            self.recent.slow_rate(now) * self.peers.processes(now)
+        };
+        self.outage.eject(now, Cause { signal: reading.name, costly, share, rate, reading: Some(reading) }, dice);
         self.baseline.doubt();
         self.decided_here();
         self.transitions.push(Transition { kind: EventKind::Ejected, reading: Some(reading), adopted: false, again });

@@ -90,6 +90,8 @@ pub struct HealthSettings {
 pub struct Health {
     settings: HealthSettings,
     me: u64,
+    /// It makes no calls: it counts receipts and follows what others decide.
+    listens: bool,
     baseline: Baseline,
     normal: Normal,
     normal_is_stale: bool,
@@ -127,6 +129,7 @@ impl Health {
         Self {
             settings,
             me,
+            listens: false,
             baseline: Baseline::new(now),
             normal: Normal::of(&baseline::Memory::default()),
             normal_is_stale: false,
@@ -158,6 +161,11 @@ impl Health {
 
     pub const fn configure(&mut self, settings: HealthSettings) {
         self.settings = settings;
+    }
+
+    /// From now on nothing is decided here.
+    pub const fn listen(&mut self) {
+        self.listens = true;
     }
 
     /// A call goes out; the number it is known by from now on.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::signal::Signal;
+use super::signal::{Reading, Signal};
 use crate::{dice::Dice, time::Moment};
 
 /// How much longer each ejection is than the one before.
@@ -19,12 +19,14 @@ const JITTER: f64 = 0.2;
 const HARMLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 /// And where it may lose a message.
 const COSTLY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(18));
+/// Between two tries that lose nothing while messages wait for the others: a probe instead of waiting is no worse for them.
+const PRESSED: Duration = Duration::from_secs(5);
 /// At low traffic a probe is a large part of it: at most one in the time of so many messages, up to a limit.
 const MESSAGES_A_PROBE: f64 = 30.0;
 const COSTLY_MOST: Duration = Duration::from_secs(45);
 /// A relapse so soon after the ramp's middle doubles the ejection, up to a limit.
 const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
-const RELAPSE_MOST: Duration = Duration::from_secs(60);
+const RELAPSE_MOST: Duration = Duration::from_secs(30);
 /// A healthy time of this length takes one ejection off the count.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 /// Probes in a row: enough to notice the illness that ejected with 98 %.
@@ -45,6 +47,7 @@ pub struct Cause {
     pub share: f64,
     /// Messages a second that the provider used to get.
     pub rate: f64,
+    pub reading: Option<Reading>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,6 +201,16 @@ impl Outage {
         }
     }
 
+    /// Messages wait because the others are full: one of them may as well find out sooner, if that can lose nothing.
+    pub fn press(&mut self) {
+        let harmless = self.cause.is_some_and(|cause| !cause.costly);
+        if let Phase::Out { until } = &mut self.phase
+            && harmless
+        {
+            *until = (*until).min(self.tried_at + PRESSED);
+        }
+    }
+
     /// An ejection ends now.
     pub const fn hurry(&mut self, now: Moment) {
         if let Phase::Out { until } = &mut self.phase {
@@ -264,7 +277,7 @@ mod tests {
 
     use super::*;
 
-    const REFUSED: Cause = Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, rate: 25.0 };
+    const REFUSED: Cause = Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, rate: 25.0, reading: None };
 
     fn at(seconds: f64) -> Moment {
         Moment::from_start(Duration::from_secs_f64(seconds))
@@ -291,6 +304,20 @@ mod tests {
         assert!((outage.factor(at(13.3)) - 0.15).abs() < 1e-9);
         assert!(outage.tick(at(19.3)));
         assert_eq!(outage.phase(), Phase::In);
+    }
+
+    #[test]
+    fn while_messages_wait_for_the_others_a_refusing_provider_is_tried_every_five_seconds() {
+        let cause = |costly| Cause { costly, ..REFUSED };
+        for (costly, pressed) in [(false, true), (true, false)] {
+            let (mut outage, mut dice) = (Outage::new(at(0.0)), Dice::new(1));
+            for _ in 0..6 {
+                outage.eject(at(10.0), cause(costly), &mut dice);
+            }
+            assert!(until(&outage) > at(16.0), "it has been out often");
+            outage.press();
+            assert_eq!(until(&outage) == at(15.0), pressed, "where a try may lose a message nobody hurries");
+        }
     }
 
     #[test]

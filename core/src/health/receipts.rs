@@ -6,11 +6,16 @@
 //! divides the odds for "four of ten are dropped", each that is missing multiplies them by what its age makes of it. One
 //! second says no more than twenty calls would, because the model is not exact and volume would add up its error.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// Seconds after which a cohort is complete; a receipt that comes later counts as missing.
 const COMPLETE_S: usize = 90;
+/// Ages of open cohorts, the one that is being completed, and the second that has begun but was not ticked yet.
+const SLOTS: usize = COMPLETE_S + 3;
+pub const COMPLETE: Duration = Duration::from_secs(COMPLETE_S as u64);
 /// Share of dropped messages under the suspicion.
 const DROPPED: f64 = 0.4;
 /// No age is less likely to be without a receipt than this.
@@ -50,6 +55,22 @@ pub struct Elsewhere<'a> {
     pub open: &'a Open,
     pub seconds_ago: usize,
     pub fraction: f64,
+}
+
+/// One process's part of a cohort, at the age at which it is known.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    age_s: f64,
+    submitted: f64,
+    received: f64,
+}
+
+/// A vendor calls any process: what one received beyond what it submitted is not missing elsewhere. The share of what seems to be
+/// missing that this explains.
+fn share_received_elsewhere(cohorts: &[Seen]) -> f64 {
+    let beyond: f64 = cohorts.iter().map(|seen| (seen.received - seen.submitted).max(0.0)).sum();
+    let absent: f64 = cohorts.iter().map(|seen| (seen.submitted - seen.received).max(0.0)).sum();
+    if absent > 0.0 { (beyond / absent).min(1.0) } else { 0.0 }
 }
 
 /// Complete cohorts, faded; they add up over processes.
@@ -103,7 +124,7 @@ pub struct Receipts {
 impl Receipts {
     pub fn new() -> Self {
         Self {
-            cohorts: vec![Cohort::EMPTY; COMPLETE_S + 1],
+            cohorts: vec![Cohort::EMPTY; SLOTS],
             second: 0,
             own: Delays::default(),
             missing: Vec::new(),
@@ -121,9 +142,14 @@ impl Receipts {
         usize::try_from(second % self.cohorts.len() as u64).unwrap_or(0)
     }
 
+    /// Time is ticked some times a second, so the youngest cohort may be a second ahead.
+    const fn is_open(&self, second: u64) -> bool {
+        second + COMPLETE_S as u64 >= self.second && second <= self.second + 1
+    }
+
     /// A message was accepted that was submitted in this second.
     pub fn submitted(&mut self, second: u64) {
-        if second + COMPLETE_S as u64 >= self.second && second <= self.second {
+        if self.is_open(second) {
             let at = self.at(second);
             self.cohorts[at].submitted += 1;
         }
@@ -131,7 +157,7 @@ impl Receipts {
 
     /// A receipt says delivered. One that says undelivered is as good as none: it never comes.
     pub fn received(&mut self, submitted_second: u64, age_s: usize) {
-        if age_s < COMPLETE_S && submitted_second + COMPLETE_S as u64 >= self.second && submitted_second <= self.second {
+        if age_s < COMPLETE_S && self.is_open(submitted_second) {
             let at = self.at(submitted_second);
             let cohort = &mut self.cohorts[at];
             cohort.received += 1;
@@ -166,9 +192,10 @@ impl Receipts {
         let mut completed = false;
         while self.second < second {
             self.second += 1;
-            let oldest = self.at(self.second);
+            let Some(oldest) = self.second.checked_sub(COMPLETE_S as u64 + 1).map(|second| self.at(second)) else { continue };
             let cohort = std::mem::replace(&mut self.cohorts[oldest], Cohort::EMPTY);
-            if cohort.submitted > 0 && self.alarm.is_none() && self.evidence < ALARM_AT / 2.0 {
+            // Receipts come to any process, also to one that submitted nothing: memories are added up.
+            if (cohort.submitted > 0 || cohort.received > 0) && self.alarm.is_none() && self.evidence < ALARM_AT / 2.0 {
                 self.learn(&cohort);
                 completed = true;
             }
@@ -201,10 +228,10 @@ impl Receipts {
         self.missing[at.min(last)] * (1.0 - part) + self.missing[(at + 1).min(last)] * part
     }
 
-    /// Evidence of a cohort for "this share is dropped".
-    fn weigh(&self, age_s: f64, submitted: f64, received: f64, dropped: f64) -> f64 {
+    /// Evidence of a cohort for "this share is dropped"; `absent` of it are missing.
+    fn weigh(&self, seen: Seen, absent: f64, dropped: f64) -> f64 {
+        let Seen { age_s, submitted, received } = seen;
         let missing = self.usually_missing(age_s).max(LEAST_MISSING);
-        let absent = (submitted - received).max(0.0);
         let evidence = received * (1.0 - dropped).ln() + absent * (((1.0 - dropped) * missing + dropped) / missing).ln();
         evidence * (MOST_CALLS_A_SECOND / submitted.max(1.0)).min(1.0)
     }
@@ -219,27 +246,30 @@ impl Receipts {
         let (mut recent_due, mut recent_came) = (0.0, 0.0);
         // From the oldest second to the youngest; elsewhere's are as old as they were when they were told.
         for age in (0..COMPLETE_S).rev() {
-            let mut cohorts: SmallVec<[(f64, f64, f64); 4]> = SmallVec::new();
+            let mut cohorts: SmallVec<[Seen; 4]> = SmallVec::new();
             #[expect(clippy::cast_precision_loss, reason = "seconds of a cohort")]
             let seconds = |age: usize| age as f64 - 1.0;
             if let Some(own) = self.cohort(age) {
-                cohorts.push((seconds(age), f64::from(own.submitted), f64::from(own.received)));
+                cohorts.push(Seen { age_s: seconds(age), submitted: f64::from(own.submitted), received: f64::from(own.received) });
             }
             for told in elsewhere {
                 let then = age.checked_sub(told.seconds_ago);
                 if let Some((then, (submitted, received))) = then.and_then(|then| Some((then, told.open.0.get(then)?))) {
-                    cohorts.push((seconds(then) + told.fraction, f64::from(*submitted), f64::from(*received)));
+                    let age_s = seconds(then) + told.fraction;
+                    cohorts.push(Seen { age_s, submitted: f64::from(*submitted), received: f64::from(*received) });
                 }
             }
             let (mut step, mut back) = (0.0, 0.0);
-            for (age_s, submitted, received) in cohorts {
-                step += self.weigh(age_s, submitted, received, DROPPED);
-                back -= self.weigh(age_s, submitted, received, ill);
-                let expected = submitted * (1.0 - self.usually_missing(age_s));
+            let elsewhere = share_received_elsewhere(&cohorts);
+            for seen in cohorts {
+                let absent = (seen.submitted - seen.received).max(0.0) * (1.0 - elsewhere);
+                step += self.weigh(seen, absent, DROPPED);
+                back -= self.weigh(seen, absent, ill);
+                let expected = seen.submitted * (1.0 - self.usually_missing(seen.age_s));
                 due += expected;
-                came += received;
+                came += seen.received;
                 recent_due += expected;
-                recent_came += received;
+                recent_came += seen.received;
             }
             evidence += step;
             if evidence <= 0.0 {
@@ -321,5 +351,37 @@ mod tests {
         assert!(!up[..300].contains(&true));
         assert!(up[315], "within fifteen seconds, though receipts may take twenty");
         assert!(!up[460]);
+    }
+
+    /// The submitting process hears receipts only from another one, which vendors call; both tell each other their open cohorts.
+    fn run_apart(drops_from: u64) -> Vec<bool> {
+        let (mut sends, mut hears, mut up) = (Receipts::new(), Receipts::new(), Vec::new());
+        for second in 0..400 {
+            let told = hears.open(COMPLETE_S);
+            let elsewhere = Elsewhere { open: &told, seconds_ago: 1, fraction: 0.9 };
+            let completed = sends.tick(second, &[elsewhere]) | hears.tick(second, &[]);
+            if completed {
+                let mut all = sends.own().clone();
+                all.join(hears.own());
+                sends.know(&all);
+            }
+            for message in 0..20_u64 {
+                sends.submitted(second);
+                let age = 1 + message % 10;
+                if second >= age && second - age < drops_from {
+                    hears.received(second - age, usize::try_from(age).unwrap());
+                }
+            }
+            up.push(sends.is_up());
+        }
+        up
+    }
+
+    #[test]
+    fn receipts_that_come_to_another_process_are_not_missing() {
+        let up = run_apart(1_000);
+        assert!(!up.contains(&true), "{:?}", up.iter().position(|up| *up));
+        let up = run_apart(300);
+        assert!(!up[..300].contains(&true) && up[320], "and a vendor that drops is noticed all the same");
     }
 }

@@ -15,7 +15,7 @@ use super::{
     hang::Elsewhere,
     latency::BINS,
     receipts::{self, Delays, Open},
-    signal::Signal,
+    signal::{Reading, Signal},
 };
 use crate::time::Moment;
 
@@ -96,6 +96,9 @@ pub struct Verdict {
     pub count: f64,
     /// How long the outage has lasted.
     pub lasted: Duration,
+    /// What led to it.
+    #[serde(default)]
+    pub reading: Option<Reading>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,7 +199,8 @@ impl Peers {
 
     /// Open cohorts elsewhere.
     pub fn receipts(&self, now: Moment) -> Vec<receipts::Elsewhere<'_>> {
-        let heard = self.by_id.values().filter(|peer| now.since(peer.heard_at) <= SILENT_AFTER);
+        // What a process received stays received, also when it has stopped since.
+        let heard = self.by_id.values().filter(|peer| now.since(peer.heard_at) <= receipts::COMPLETE);
         let seconds_ago = |peer: &Peer| now.since_start().as_secs().saturating_sub(peer.told_at.since_start().as_secs());
         heard
             .map(|peer| receipts::Elsewhere {
@@ -209,6 +213,11 @@ impl Peers {
 
     pub fn memories(&self) -> impl Iterator<Item = &(Memory, Delays)> {
         self.by_id.values().filter_map(|peer| peer.memories.as_ref())
+    }
+
+    /// How many processes share the traffic, this one included.
+    pub fn processes(&self, now: Moment) -> f64 {
+        1.0 + self.by_id.values().filter(|peer| now.since(peer.heard_at) <= SILENT_AFTER).map(|_| 1.0).sum::<f64>()
     }
 
     pub fn is_silent(&self, now: Moment, id: u64) -> bool {

@@ -43,6 +43,11 @@ impl Health {
         matches!(self.outage.phase(), Phase::Out { .. } | Phase::Probing { .. })
     }
 
+    /// Messages wait because the other providers are full.
+    pub fn press(&mut self) {
+        self.outage.press();
+    }
+
     /// There is reason to believe that it is back: an ejection ends now.
     pub const fn hurry(&mut self, now: Moment) {
         self.outage.hurry(now);
@@ -81,6 +86,7 @@ impl Health {
                 rate: cause.map_or(0.0, |cause| cause.rate),
                 count: self.outage.count(),
                 lasted: now.since(self.outage.since()),
+                reading: cause.and_then(|cause| cause.reading),
             },
         }
     }
@@ -105,8 +111,8 @@ impl Health {
             ToldPhase::Probing => Phase::Probing { successes: 0, needed: 3, out_since: None },
             ToldPhase::Ramping { for_now } => Phase::Ramping { since: now - for_now - delay },
         };
-        let Verdict { signal, costly, share, rate, count, lasted, .. } = *verdict;
-        let cause = signal.map(|signal| Cause { signal, costly, share, rate });
+        let Verdict { signal, costly, share, rate, count, lasted, reading, .. } = *verdict;
+        let cause = signal.map(|signal| Cause { signal, costly, share, rate, reading });
         let before = self.outage.phase();
         self.outage.adopt(phase, cause, now - lasted - delay, count, now);
         let kind = match (before, phase) {
@@ -122,7 +128,8 @@ impl Health {
             (Phase::Out { .. } | Phase::Probing { .. } | Phase::Ramping { .. }, Phase::In) => EventKind::Healthy,
             _ => return,
         };
-        self.transitions.push(Transition { kind, reading: None, adopted: true, again: false });
+        let reading = reading.filter(|_| kind == EventKind::Ejected);
+        self.transitions.push(Transition { kind, reading, adopted: true, again: false });
     }
 }
 

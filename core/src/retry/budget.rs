@@ -23,6 +23,11 @@ impl BudgetSettings {
         let valid = per_message >= 0.0 && per_s >= 0.0 && most >= 1.0 && (per_message + per_s + most).is_finite();
         if valid { Ok(Self { per_message, per_s, most }) } else { Err(InvalidBudget) }
     }
+
+    /// Tokens that can be saved up.
+    pub const fn most(&self) -> f64 {
+        self.most
+    }
 }
 
 impl Default for BudgetSettings {
@@ -53,9 +58,8 @@ impl Budget {
 
     /// Takes a token if there is one.
     pub fn withdraw(&mut self, now: Moment) -> bool {
-        let passed = now.since(self.filled_at).as_secs_f64();
+        self.tokens = self.balance_at(now);
         self.filled_at = self.filled_at.max(now);
-        self.tokens = (self.tokens + passed * self.settings.per_s).min(self.settings.most);
         let granted = self.tokens >= 1.0;
         if granted {
             self.tokens -= 1.0;
@@ -63,9 +67,20 @@ impl Budget {
         granted
     }
 
-    /// Tokens left, never negative.
-    pub const fn balance(&self) -> f64 {
-        self.tokens
+    /// Whether there is a token to take now.
+    pub fn affords(&self, now: Moment) -> bool {
+        self.balance_at(now) >= 1.0
+    }
+
+    /// Whether nothing more can be saved up.
+    pub fn is_full(&self, now: Moment) -> bool {
+        self.balance_at(now) >= self.settings.most
+    }
+
+    /// Tokens at `now`, never negative.
+    pub fn balance_at(&self, now: Moment) -> f64 {
+        let passed = now.since(self.filled_at).as_secs_f64();
+        (self.tokens + passed * self.settings.per_s).min(self.settings.most)
     }
 }
 
@@ -85,7 +100,7 @@ mod tests {
             for (millis, retry) in steps {
                 now = now + Duration::from_millis(millis);
                 if retry { budget.withdraw(now); } else { budget.deposit(); }
-                prop_assert!((0.0..=100.0).contains(&budget.balance()));
+                prop_assert!((0.0..=100.0).contains(&budget.balance_at(now)));
             }
         }
     }

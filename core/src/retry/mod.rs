@@ -8,10 +8,11 @@
 //! provider, and after the last one failed. Known not sent: the next provider at once. Ambiguous: the next provider only
 //! where a duplicate is better than a gap (otp), else `unknown`, which a receipt may still resolve. Throttled: the next
 //! provider, and no attempt was used. When everybody was tried, a new round starts after a full-jitter backoff, paid from
-//! a [`Budget`] so that retries never become a storm. Ten attempts at most, nothing past expiry.
+//! the [`Budgets`] of its app and its provider so that retries never become a storm. Ten attempts at most, nothing past expiry.
 
 mod backoff;
 mod budget;
+mod budgets;
 mod set;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 pub use self::{
     backoff::full_jitter,
     budget::{Budget, BudgetSettings},
+    budgets::{Budgets, Payment},
     set::ProviderSet,
 };
 use crate::{
@@ -56,6 +58,7 @@ pub struct Course {
     candidates: ProviderSet,
     tried: ProviderSet,
     refused: ProviderSet,
+    last: Option<usize>,
     attempts: u32,
     rounds: u32,
     ambiguous: bool,
@@ -70,6 +73,7 @@ impl Course {
             candidates: candidates.into_iter().collect(),
             tried: ProviderSet::EMPTY,
             refused: ProviderSet::EMPTY,
+            last: None,
             attempts: 0,
             rounds: 0,
             ambiguous: false,
@@ -106,6 +110,11 @@ impl Course {
         self.attempts
     }
 
+    /// Who was tried last, if it is still a candidate.
+    pub const fn last_tried(&self) -> Option<usize> {
+        self.last
+    }
+
     /// Backoffs so far.
     pub const fn rounds(&self) -> u32 {
         self.rounds
@@ -138,15 +147,16 @@ impl Course {
         self.ended(now, provider, Outcome::Ambiguous)
     }
 
-    /// Everybody who may be chosen was tried: when the next round begins.
-    pub fn exhausted(&mut self, now: Moment, budget: &mut Budget, dice: &mut Dice) -> Decision {
+    /// Everybody who may be chosen was tried: when the next round begins. `pay` is asked once, if there is a next round, and
+    /// says whether a retry budget pays for it; without, it begins a second later.
+    pub fn exhausted(&mut self, now: Moment, pay: impl FnOnce() -> bool, dice: &mut Dice) -> Decision {
         if self.candidates.minus(self.refused).is_empty() {
             return self.without_success(Status::Failed);
         }
         self.rounds += 1;
         self.tried = ProviderSet::EMPTY;
         let mut pause = full_jitter(self.rounds, dice);
-        if !budget.withdraw(now) {
+        if !pay() {
             pause += WITHOUT_TOKEN;
         }
         let at = now + pause;
@@ -171,6 +181,7 @@ impl Course {
         self.ambiguous |= outcome == Outcome::Ambiguous;
         self.attempts += u32::from(outcome != Outcome::Throttled);
         let Some(provider) = provider else { return };
+        self.last = Some(provider);
         self.tried.insert(provider);
         if matches!(outcome, Outcome::RejectedContent | Outcome::RejectedAccount) {
             self.refused.insert(provider);

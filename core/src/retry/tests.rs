@@ -10,10 +10,6 @@ fn course(category: Category) -> Course {
     Course::new(category, at(300), [0, 1])
 }
 
-fn budget() -> Budget {
-    Budget::new(BudgetSettings::default(), Moment::ZERO)
-}
-
 #[test]
 fn an_accepted_message_is_submitted() {
     assert_eq!(course(Category::Marketing).ended(at(1), 0, Outcome::Accepted), Decision::Done(Status::Submitted));
@@ -43,7 +39,7 @@ fn who_refused_a_text_is_not_asked_again_in_the_next_round() {
     let mut message = course(Category::Transactional);
     message.ended(at(1), 0, Outcome::RejectedContent);
     message.ended(at(1), 1, Outcome::Unavailable);
-    assert!(matches!(message.exhausted(at(1), &mut budget(), &mut Dice::new(1)), Decision::RetryAt(_)));
+    assert!(matches!(message.exhausted(at(1), || true, &mut Dice::new(1)), Decision::RetryAt(_)));
     assert!(message.excluded().contains(0) && !message.excluded().contains(1));
 }
 
@@ -72,18 +68,18 @@ fn without_a_clear_end_an_ambiguous_attempt_makes_it_unknown() {
 fn nothing_is_retried_past_expiry() {
     let mut message = course(Category::Transactional);
     assert_eq!(message.ended(at(300), 0, Outcome::Unavailable), Decision::GiveUp(Status::Expired));
-    assert_eq!(message.exhausted(at(300), &mut budget(), &mut Dice::new(1)), Decision::GiveUp(Status::Expired));
+    assert_eq!(message.exhausted(at(300), || true, &mut Dice::new(1)), Decision::GiveUp(Status::Expired));
 }
 
 #[test]
 fn an_empty_budget_costs_a_second_more() {
-    let mut empty = Budget::new(BudgetSettings::new(0.0, 0.0, 1.0).unwrap(), Moment::ZERO);
-    let pause = |budget: &mut Budget| match course(Category::Otp).exhausted(at(1), budget, &mut Dice::new(3)) {
+    let mut budget = Budget::new(BudgetSettings::new(0.0, 0.0, 1.0).unwrap(), Moment::ZERO);
+    let mut pause = || match course(Category::Otp).exhausted(at(1), || budget.withdraw(at(1)), &mut Dice::new(3)) {
         Decision::RetryAt(moment) => moment.since(at(1)),
         other => panic!("{other:?}"),
     };
-    let paid = pause(&mut empty);
-    assert_eq!(pause(&mut empty), paid + WITHOUT_TOKEN);
+    let paid = pause();
+    assert_eq!(pause(), paid + WITHOUT_TOKEN);
 }
 
 #[test]

@@ -312,7 +312,8 @@ impl<'a> Engine<'a> {
             Pick::Call(call) => self.submit(now, message, call),
             Pick::Wait(until) => return Served::Wait(until),
             Pick::Exhausted => {
-                let decision = self.messages[message].course.exhausted(now, &mut self.budget, &mut self.backoffs);
+                let budget = &mut self.budget;
+                let decision = self.messages[message].course.exhausted(now, || budget.withdraw(now), &mut self.backoffs);
                 self.decided(now, message, decision);
             }
         }

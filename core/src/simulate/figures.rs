@@ -5,6 +5,7 @@ mod windows;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use self::windows::FaultFigures;
+pub(super) use self::windows::of as of_faults;
 use super::{
     engine::Record,
     policy::{PolicyName, TurnKind},

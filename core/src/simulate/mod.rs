@@ -10,6 +10,7 @@ mod figures;
 mod plot;
 mod policy;
 mod scenario;
+mod seen;
 mod world;
 
 pub use self::{
@@ -17,6 +18,7 @@ pub use self::{
     figures::{FaultFigures, Figures, Percentiles, Share},
     policy::PolicyName,
     scenario::{Scenario, ScenarioError},
+    seen::{SeenCall, faults_of},
 };
 
 /// A run that has ended.

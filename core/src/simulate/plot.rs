@@ -64,7 +64,7 @@ fn color(provider: usize) -> RGBColor {
 /// A chart with axes and shaded faults.
 fn chart<'a, 'b>(area: &'a Area<'b>, scenario: &Scenario, what: &str, top: f64) -> Result<Chart<'a, 'b>, PlotError> {
     let ends = scenario.duration.as_secs_f64();
-    let mut chart = ChartBuilder::on(area).margin(8).x_label_area_size(24).y_label_area_size(56).build_cartesian_2d(0.0..ends, 0.0..top)?;
+    let mut chart = ChartBuilder::on(area).margin(8).x_label_area_size(38).y_label_area_size(56).build_cartesian_2d(0.0..ends, 0.0..top)?;
     chart.configure_mesh().disable_mesh().y_desc(what).x_desc("s").draw()?;
     for (provider, it) in scenario.providers.iter().enumerate() {
         for fault in &it.faults {
@@ -87,7 +87,8 @@ fn shares(area: &Area<'_>, scenario: &Scenario, figures: &Figures) -> Result<(),
             .label(it.name.to_string())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    // Nothing is counted before the end of warm-up: there is room.
+    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     Ok(())
 }
 

@@ -37,8 +37,7 @@ impl FromRequestParts<Api> for Caller {
                 api.control.key_used(machine.key.id, api.clock.now());
                 Ok(Self(machine))
             }
-            // Known, and without any of a machine's scopes.
-            Principal::Person(_) => Err(Code::InsufficientScope.into()),
+            Principal::Person(_) => Err(Code::Unauthorized.into()),
         }
     }
 }

@@ -34,8 +34,9 @@ use crate::{
     delivery::Intake,
     shared::{Redis, Shared},
     store::{
-        Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Opening, Page,
-        ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting, postgres::PostgresStore,
+        Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Joined, Lease, LeaseOwner, Messages, NewMessage, Opening,
+        Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
+        postgres::PostgresStore,
     },
 };
 
@@ -270,6 +271,10 @@ impl Messages for Road {
 
     async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {
         self.settle_message(settlement).await
+    }
+
+    fn take_joined(&self) -> Vec<Joined> {
+        self.parts.store.take_joined()
     }
 
     async fn receipt(&self, receipt: ReceiptFact) -> Result<ReceiptMatch, Error> {

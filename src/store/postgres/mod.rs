@@ -33,8 +33,8 @@ use uuid::Uuid;
 pub use self::{connection::Connections, control::PostgresControl, schema::SchemaError};
 use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
 use super::{
-    Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page,
-    ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
+    Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Joined, JoinedReceipts, Lease, LeaseOwner, Messages, NewMessage,
+    Next, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     codec::{Codec, NewRow, encode_attempts},
 };
 use crate::{clock::Clock, queue::Settled, seal::Keyring, shared::Reservation};
@@ -51,6 +51,7 @@ pub struct PostgresStore {
     accepts: Group<Vec<NewRow>, Vec<Accepting>>,
     opens: Group<OpenRow, Opening>,
     settles: Group<SettleRow, Settling>,
+    joined: Arc<JoinedReceipts>,
     wake: wake::Wake,
     counted: read::Counted,
 }
@@ -85,22 +86,23 @@ impl PostgresStore {
                 async move { run!(connections, |connection| queue::open_all(connection, &batch).await) }
             }
         });
+        let joined = Arc::<JoinedReceipts>::default();
         let settles = Group::start(LANES, MOST, {
-            let connections = connections.clone();
+            let (connections, joined) = (connections.clone(), Arc::clone(&joined));
             move |batch: Arc<Vec<SettleRow>>| {
-                let connections = connections.clone();
+                let (connections, joined) = (connections.clone(), Arc::clone(&joined));
                 async move {
                     run!(connections, |connection| {
                         let mut settled = settle::all(connection, &batch).await?;
                         // A receipt may have been there first: our own facts are committed, now look for its.
-                        receipts::join_early(connection, &batch, &mut settled).await?;
+                        receipts::join_early(connection, &batch, &mut settled, &joined).await?;
                         Ok(settled)
                     })
                 }
             }
         });
         let wake = wake::Wake::start(connections.clone());
-        Self { connections, codec, accepts, opens, settles, wake, counted: read::Counted::default() }
+        Self { connections, codec, accepts, opens, settles, joined, wake, counted: read::Counted::default() }
     }
 
     /// Is notified when any process may have put a message that is due at once.
@@ -111,7 +113,7 @@ impl PostgresStore {
     /// Folds what happened into the rows: `Fact::Accepted` and `Fact::Settled` of one message are one entry.
     pub async fn record(&self, facts: &[(NewMessage, Option<Settled>)]) -> Result<(), Error> {
         let folded = facts.iter().map(|(new, settled)| self.recorded(new, settled.as_ref())).collect::<Result<Vec<_>, Error>>()?;
-        run!(self.connections, |connection| record::fold(connection, &folded).await)
+        run!(self.connections, |connection| record::fold(connection, &folded, &self.joined).await)
     }
 
     fn recorded(&self, new: &NewMessage, settled: Option<&Settled>) -> Result<record::Recorded, Error> {
@@ -174,6 +176,10 @@ impl Messages for PostgresStore {
             self.wake.wake();
         }
         Ok(accepted)
+    }
+
+    fn take_joined(&self) -> Vec<Joined> {
+        self.joined.take()
     }
 
     async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {

@@ -17,7 +17,7 @@ use super::{
     read::{number, status},
     settle::SettleRow,
 };
-use crate::store::{Error, ReceiptFact, ReceiptMatch, Settling, UNKNOWN_RESOLVES, codec::decode_attempts};
+use crate::store::{Error, Joined, JoinedReceipts, ReceiptFact, ReceiptMatch, Settling, UNKNOWN_RESOLVES, codec::decode_attempts};
 
 /// Candidates for one provider message id; vendors do not repeat theirs, so more than one is a hash that collides.
 const MOST_CANDIDATES: i64 = 8;
@@ -150,7 +150,12 @@ async fn read(connection: &mut PgConnection, id: MessageId, locked: bool) -> Res
 }
 
 /// Applies the receipts that came before the answers to these submissions, and corrects what the settlements say.
-pub async fn join_early(connection: &mut PgConnection, rows: &[SettleRow], settled: &mut [Settling]) -> Result<(), Error> {
+pub async fn join_early(
+    connection: &mut PgConnection,
+    rows: &[SettleRow],
+    settled: &mut [Settling],
+    joined: &JoinedReceipts,
+) -> Result<(), Error> {
     let submitted: HashMap<(&str, &str), usize> =
         rows.iter().enumerate().filter_map(|(index, row)| Some((row.submitted()?, index))).collect();
     let ids: HashMap<MessageId, usize> = rows.iter().enumerate().map(|(index, row)| (row.id, index)).collect();
@@ -170,7 +175,8 @@ pub async fn join_early(connection: &mut PgConnection, rows: &[SettleRow], settl
             continue;
         };
         let id = Some(provider_message_id.as_str()).filter(|id| !id.is_empty());
-        if let Some(ReceiptMatch::Known { status, .. }) = take_early(connection, rows[index].id, &provider, id).await? {
+        if let Some(ReceiptMatch::Known { status, submitted_at, .. }) = take_early(connection, rows[index].id, &provider, id).await? {
+            joined.add(submitted_at.map(|submitted_at| Joined { provider, says: status, submitted_at }));
             settled[index] = match settled[index] {
                 Settling::Late(_) => Settling::Late(status),
                 _ => Settling::Settled(status),

@@ -15,7 +15,7 @@ use super::{
     settle::{self, SettleRow},
 };
 use crate::store::{
-    Error, Lease, Next, Settling, Taken,
+    Error, JoinedReceipts, Lease, Next, Settling, Taken,
     codec::{Codec, NewRow, decode_attempts, encode_attempts},
 };
 
@@ -54,7 +54,7 @@ fn open_statuses() -> i64 {
 }
 
 /// Folds all in one transaction, then joins receipts that were there first.
-pub async fn fold(connection: &mut PgConnection, facts: &[Recorded]) -> Result<(), Error> {
+pub async fn fold(connection: &mut PgConnection, facts: &[Recorded], joined: &JoinedReceipts) -> Result<(), Error> {
     let mut transaction = connection.begin().await?;
     let rows: Vec<&NewRow> = facts.iter().map(|fact| &fact.row).collect();
     accept::remember_keys(&mut transaction, &rows).await?;
@@ -67,7 +67,7 @@ pub async fn fold(connection: &mut PgConnection, facts: &[Recorded]) -> Result<(
     settle::find_by_provider(&mut transaction, &settlements).await?;
     transaction.commit().await?;
     let mut moved: Vec<Settling> = settlements.iter().map(|_| Settling::Missing).collect();
-    receipts::join_early(connection, &settlements, &mut moved).await
+    receipts::join_early(connection, &settlements, &mut moved, joined).await
 }
 
 struct Folded<'a> {

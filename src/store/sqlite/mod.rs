@@ -35,8 +35,8 @@ use tokio::{
 use self::write::{Answer, CancelWhich, OpenRow, Request, SettleRow, Write};
 pub use self::{control::SqliteControl, writer::Tick};
 use super::{
-    Accepting, Cancelling, Erased, Error, Filter, Forgotten, IDEMPOTENCY_LASTS, Idempotency, Lease, LeaseOwner, Messages, NewMessage,
-    Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
+    Accepting, Cancelling, Erased, Error, Filter, Forgotten, IDEMPOTENCY_LASTS, Idempotency, Joined, Lease, LeaseOwner, Messages,
+    NewMessage, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     codec::{Lookup, encode_attempts, short},
 };
 
@@ -88,6 +88,10 @@ impl Messages for Sqlite {
     async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error> {
         let rows = messages.iter().map(|message| self.shared.codec.row(message)).collect::<Result<_, _>>()?;
         ask!(self, Write::Accept(rows), Accepted)
+    }
+
+    fn take_joined(&self) -> Vec<Joined> {
+        self.shared.joined.take()
     }
 
     async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {

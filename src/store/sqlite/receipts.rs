@@ -15,7 +15,7 @@ use super::{
     writer::Shared,
 };
 use crate::store::{
-    Error, ReceiptFact, ReceiptMatch, UNKNOWN_RESOLVES,
+    Error, Joined, ReceiptFact, ReceiptMatch, UNKNOWN_RESOLVES,
     codec::{Lookup, decode_attempts, status},
 };
 
@@ -185,7 +185,9 @@ pub async fn join_early(
             at: Timestamp::from_millis(row.try_get("at")?),
         };
         let Some(found) = read(connection, id).await? else { continue };
-        if let ReceiptMatch::Known { status, .. } = to_found(connection, found, &fact, moved).await? {
+        if let ReceiptMatch::Known { status, submitted_at, .. } = to_found(connection, found, &fact, moved).await? {
+            let joined = |submitted_at| Joined { provider: fact.provider.clone(), says: fact.status, submitted_at };
+            moved.joined.extend(submitted_at.map(joined));
             after = Some(status);
         }
     }

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     seal::{Keyring, LookupKey},
-    store::{Error, codec::Codec},
+    store::{Error, JoinedReceipts, codec::Codec},
 };
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
@@ -69,7 +69,15 @@ impl Sqlite {
         let early: i64 = sqlx::query("SELECT count(*) FROM early_receipts").fetch_one(&mut connection).await?.try_get(0)?;
 
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        let shared = Arc::new(Shared { codec, recent, clock, open, early: AtomicI64::new(early), observe: Box::new(observe) });
+        let shared = Arc::new(Shared {
+            codec,
+            recent,
+            clock,
+            open,
+            early: AtomicI64::new(early),
+            joined: JoinedReceipts::default(),
+            observe: Box::new(observe),
+        });
         let (requests, received) = mpsc::channel(BACKLOG);
         let writer = tokio::spawn(writer::run(connection, received, Arc::clone(&shared)));
         Ok((Self { requests, readers, shared }, writer))
@@ -88,7 +96,15 @@ impl Sqlite {
         recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
         let open = count_open(&mut connection).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
-        let shared = Arc::new(Shared { codec, recent, clock, open, early: AtomicI64::new(0), observe: Box::new(|_| {}) });
+        let shared = Arc::new(Shared {
+            codec,
+            recent,
+            clock,
+            open,
+            early: AtomicI64::new(0),
+            joined: JoinedReceipts::default(),
+            observe: Box::new(|_| {}),
+        });
         let (requests, _nobody) = mpsc::channel(1);
         Ok(Self { requests, readers, shared })
     }

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use super::lookups::Pair;
 use crate::store::{
-    Accepting, Cancelling, Erased, Idempotency, Lease, LeaseOwner, Next, Opening, ReceiptFact, ReceiptMatch, Releasing, Settling, Taken,
-    codec::NewRow,
+    Accepting, Cancelling, Erased, Idempotency, Joined, Lease, LeaseOwner, Next, Opening, ReceiptFact, ReceiptMatch, Releasing, Settling,
+    Taken, codec::NewRow,
 };
 
 /// An attempt that begins.
@@ -88,6 +88,8 @@ pub struct Moved {
     pub pairs: Vec<Pair>,
     /// Pairs of messages that were erased.
     pub unlinked: BTreeSet<Pair>,
+    /// Receipts that were kept and are applied.
+    pub joined: Vec<Joined>,
 }
 
 impl Moved {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    store::{Error, codec::Codec},
+    store::{Error, JoinedReceipts, codec::Codec},
 };
 
 /// Requests in one transaction, at most: bounds its latency and the memory of a burst.
@@ -40,6 +40,7 @@ pub struct Shared {
     pub open: [AtomicI64; 3],
     /// Receipts that wait for their message.
     pub early: AtomicI64,
+    pub joined: JoinedReceipts,
     pub observe: Box<dyn Fn(Tick) + Send + Sync>,
 }
 
@@ -110,6 +111,9 @@ async fn transaction(connection: &mut SqliteConnection, writes: &[Write], shared
         count.fetch_add(by, Ordering::Relaxed);
     }
     shared.early.fetch_add(moved.early, Ordering::Relaxed);
+    if !moved.joined.is_empty() {
+        shared.joined.add(moved.joined);
+    }
     Ok(answers)
 }
 

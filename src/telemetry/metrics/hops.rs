@@ -106,13 +106,25 @@ impl Queue {
     }
 }
 
+labels! {
+    /// Whose retry budget was spent.
+    RetryPayer {
+        /// The app's, whose messages fail.
+        App = "app",
+        /// The provider's, by which they fail.
+        Provider = "provider",
+    }
+}
+
 /// From accepted to submitted, and from the provider's answer to the durable record of it.
 pub struct Delivery {
     submit: PerLabel<Lane, Histogram>,
     settle_lag: Histogram,
     /// Messages that hold a worker's permit.
     pub busy: IntGauge,
-    retry_budget_refusals: IntCounter,
+    retry_budget_refusals: PerLabel<RetryPayer, IntCounter>,
+    /// Retry tokens of the app that has least.
+    pub retry_tokens_least: Gauge,
 }
 
 impl Delivery {
@@ -126,8 +138,12 @@ impl Delivery {
             ),
             settle_lag: names.histogram("tidings_settle_lag_seconds", "Time from a provider's answer to its durable record.", STEP_SECONDS),
             busy: names.gauge("tidings_delivery_busy", "Messages that workers of this process are delivering."),
-            retry_budget_refusals: names
-                .counter("tidings_retry_budget_refusals_total", "Retries put off because the retry budget was spent."),
+            retry_budget_refusals: names.counter_per(
+                "tidings_retry_budget_refusals_total",
+                "Retries put off by a second because a retry budget was spent, by whose it was.",
+                "payer",
+            ),
+            retry_tokens_least: names.float_gauge("tidings_retry_budget_least_app_tokens", "Retry tokens of the app that has least left."),
         }
     }
 
@@ -140,8 +156,8 @@ impl Delivery {
         self.settle_lag.observe(lag.as_secs_f64());
     }
 
-    pub fn retry_refused_by_budget(&self) {
-        self.retry_budget_refusals.inc();
+    pub fn retry_refused_by_budget(&self, payer: RetryPayer) {
+        self.retry_budget_refusals.get(payer).inc();
     }
 }
 

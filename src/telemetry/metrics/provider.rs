@@ -66,6 +66,8 @@ pub struct Provider {
     pub in_flight: IntGauge,
     /// The contract in segments per second; 0 means none.
     pub limit_per_s: Gauge,
+    /// Retry tokens that are left to it.
+    pub retry_tokens: Gauge,
     limiter_waits: IntCounter,
     limiter_wait: Histogram,
     receipt_delay: Histogram,
@@ -133,6 +135,7 @@ pub(super) struct Providers {
     share: prometheus::GaugeVec,
     in_flight: prometheus::IntGaugeVec,
     limit_per_s: prometheus::GaugeVec,
+    retry_tokens: prometheus::GaugeVec,
     limiter_waits: prometheus::IntCounterVec,
     limiter_wait: prometheus::HistogramVec,
     receipt_delay: prometheus::HistogramVec,
@@ -161,6 +164,7 @@ impl Providers {
             share: gauge("tidings_provider_share", "Share of the traffic that a provider gets, 0 to 1."),
             in_flight: names.gauges("tidings_provider_in_flight", "Calls to a provider that are out.", &["provider"]),
             limit_per_s: gauge("tidings_provider_limit_segments_per_second", "The provider's contract; 0 means none."),
+            retry_tokens: gauge("tidings_retry_budget_tokens", "Retries that the provider's budget still allows at once."),
             limiter_waits: names.counters("tidings_limiter_waits_total", "Times that a message waited for a limit.", &["provider"]),
             limiter_wait: names.histograms(
                 "tidings_limiter_wait_seconds",
@@ -203,6 +207,7 @@ impl Providers {
             share: self.share.with_label_values(&[name]),
             in_flight: self.in_flight.with_label_values(&[name]),
             limit_per_s: self.limit_per_s.with_label_values(&[name]),
+            retry_tokens: self.retry_tokens.with_label_values(&[name]),
             limiter_waits: self.limiter_waits.with_label_values(&[name]),
             limiter_wait: self.limiter_wait.with_label_values(&[name]),
             receipt_delay: self.receipt_delay.with_label_values(&[name]),

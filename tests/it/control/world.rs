@@ -15,7 +15,6 @@ use tidings::{
     delivery::{self, Desk, DeskSpec, Desks},
     receipts::{Confirm, Intake},
     seal::Keyring,
-    shared::Shared,
     store::{Sqlite, SqliteControl, control::ControlStore},
     telemetry::Metrics,
 };
@@ -135,13 +134,6 @@ impl World {
         Arc::new(Control::open(store, self.keyring(), self.clock, self.options(name)).await.unwrap())
     }
 
-    /// A node that shares wrong passwords and revocations with others beside the store.
-    pub async fn node_sharing(&self, store: Arc<dyn ControlStore>, name: &str, shared: Arc<dyn Shared>) -> Arc<Control> {
-        let mut control = Control::open(store, self.keyring(), self.clock, self.options(name)).await.unwrap();
-        control.share(shared);
-        Arc::new(control)
-    }
-
     pub fn keyring(&self) -> Arc<Keyring> {
         Arc::new(Keyring::parse(&self.keys).unwrap())
     }
@@ -155,7 +147,8 @@ impl World {
         let receipts = Arc::new(Confirm::new(messages.clone(), Vec::new(), Arc::clone(&metrics), self.clock));
         let accept =
             Accept::new(Arc::clone(control), messages.clone(), delivery::Intake::default(), self.clock, Arc::clone(&metrics), 1_000_000);
-        let nobody = DeskSpec { revision: 0, accounts: Vec::new(), routes: Vec::new(), budget: BudgetSettings::default(), seed: 0 };
+        let nobody =
+            DeskSpec { revision: 0, accounts: Vec::new(), routes: Vec::new(), budget: BudgetSettings::default(), seed: 0, listens: false };
         let desks = Arc::new(Desks::new(Desk::new(nobody, self.clock.moment())));
         let api = Api::new(api::Shared {
             http: Config::default().http,

@@ -1,5 +1,6 @@
 //! The worker and the story of a message, over a real store.
 
+mod failover;
 mod world;
 
 use std::time::Duration;

@@ -102,16 +102,19 @@ pub struct Setup {
     pub permits: usize,
     pub timeout: Duration,
     pub max_in_flight: u32,
+    /// Of retries: a token for each first try, a second, and at most.
+    pub budget: (f64, f64, f64),
 }
 
 pub fn providers(scripts: &[(&'static str, &[Does])]) -> Setup {
     let scripts = scripts.iter().map(|(name, script)| (*name, script.to_vec())).collect();
-    Setup { scripts, suspended: false, permits: 16, timeout: Duration::from_secs(3), max_in_flight: 0 }
+    Setup { scripts, suspended: false, permits: 16, timeout: Duration::from_secs(3), max_in_flight: 0, budget: (0.2, 10.0, 100.0) }
 }
 
 pub struct World {
     pub store: Arc<dyn Messages>,
     pub worker: Arc<Worker>,
+    pub desks: Arc<Desks>,
     pub metrics: Arc<Metrics>,
     pub providers: Vec<Arc<Scripted>>,
     pub clock: Clock,
@@ -135,12 +138,14 @@ impl Setup {
         }
         let places = (0..accounts.len()).collect();
         let route = Route { channel: None, category: None, prefixes: vec![], apps: vec![], select: Select::Priority, places };
-        let spec = DeskSpec { revision: 1, accounts, routes: vec![route], budget: BudgetSettings::default(), seed: 1 };
+        let (per_message, per_s, most) = self.budget;
+        let budget = BudgetSettings::new(per_message, per_s, most).unwrap();
+        let spec = DeskSpec { revision: 1, accounts, routes: vec![route], budget, seed: 1, listens: false };
         let desks = Arc::new(Desks::new(Desk::new(spec, clock.moment())));
         let settings = Settings { permits: [self.permits; 3], lease: Duration::from_secs(30), owner: 99 };
         let directory = Arc::new(OneApp { suspended: self.suspended });
-        let worker = Worker::new(Arc::clone(&store), desks, directory, clock, Arc::clone(&metrics), settings);
-        World { store, worker, metrics, providers, clock, _folder: folder }
+        let worker = Worker::new(Arc::clone(&store), Arc::clone(&desks), directory, clock, Arc::clone(&metrics), settings);
+        World { store, worker, desks, metrics, providers, clock, _folder: folder }
     }
 
     fn account(&self, name: &str, provider: Arc<Scripted>, metrics: &Metrics) -> Account {

@@ -8,5 +8,6 @@ mod kill;
 mod node;
 mod redaction;
 mod vendor;
+mod wall_clock;
 
 pub use self::vendor::TestVendor;

@@ -74,7 +74,7 @@ fn a_full_provider_says_when_it_has_room() {
     let mut fleet = fleet(vec![ProviderSpec { max_per_s: 1, ..spec("a") }]);
     let _first = call(&mut fleet, at(500), &Ask { candidates: &[0], ..ASK });
     match fleet.choose(at(600), &Ask { candidates: &[0], ..ASK }) {
-        Choice::Wait { until, reason: WaitReason::Rate } => assert_eq!(until, at(1_500)),
+        Choice::Wait { until, reason: WaitReason::Rate, provider: Some(0) } => assert_eq!(until, at(1_500)),
         other => panic!("{other:?}"),
     }
 }
@@ -118,3 +118,4 @@ fn tickets_survive_a_revision_that_moves_or_drops_their_provider() {
 
 mod gossip;
 mod properties;
+mod sickness;

@@ -46,6 +46,7 @@ const HALVED: Rule =
 const RECOVERED: Rule =
     Rule { least: Duration::from_secs(10), submissions: 40.0, holds: |count, total, healthy| count >= 0.9 * healthy * total };
 
+/// The figures of every fault, in the order of providers and their faults.
 pub fn of(scenario: &Scenario, record: &Record) -> Vec<FaultFigures> {
     let mut figures = Vec::new();
     for (place, provider) in scenario.providers.iter().enumerate() {

@@ -1,0 +1,86 @@
+//! What failover needs of the worker: evidence that reaches health, budgets that are paid, waits that are seen.
+
+use std::time::Duration;
+
+use tidings::store::ReceiptFact;
+use tidings_core::message::{Category, Status};
+
+use super::world::{Does, World, accepts, providers, unavailable};
+
+fn receipt(world: &World, id: &str, status: Status) -> ReceiptFact {
+    ReceiptFact {
+        provider: "a".to_owned(),
+        provider_message_id: Some(id.to_owned()),
+        reference: None,
+        status,
+        vendor_status: status.as_str().to_owned(),
+        error_code: None,
+        at: world.clock.now(),
+    }
+}
+
+/// Messages submitted to the first provider and receipts for them, as other processes are told.
+fn told(world: &World) -> (u32, u32) {
+    let desk = world.desks.base();
+    let summary = desk.fleet().summary(world.clock.moment());
+    let (_, report) = &summary.providers[0];
+    report.receipts.0.iter().fold((0, 0), |sum, open| (sum.0 + open.0, sum.1 + open.1))
+}
+
+#[tokio::test]
+async fn a_receipt_that_comes_before_the_submissions_answer_reaches_the_providers_health() {
+    let world = providers(&[("a", &[accepts("v-1"), accepts("v-2")])]).build().await;
+    world.store.receipt(receipt(&world, "v-1", Status::Delivered)).await.unwrap();
+    world.worker.start();
+    let early = world.accept(world.message(Category::Transactional)).await;
+    world.until(early, |record| record.status == Status::Delivered).await;
+    let plain = world.accept(world.message(Category::Transactional)).await;
+    world.until(plain, |record| record.status == Status::Submitted).await;
+    let counted = tokio::time::timeout(Duration::from_secs(5), async {
+        while told(&world) != (2, 1) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(counted.await.is_ok(), "two submissions and the early receipt count: {:?}", told(&world));
+    assert!(world.store.take_joined().is_empty(), "it was told once");
+}
+
+#[tokio::test]
+async fn a_round_that_no_budget_pays_for_begins_a_second_later_and_is_counted() {
+    let mut setup = providers(&[("a", &[unavailable()])]);
+    setup.budget = (0.0, 0.0, 1.0);
+    let world = setup.build().await;
+    world.worker.start();
+    for _ in 0..2 {
+        let id = world.accept(world.message(Category::Transactional)).await;
+        world.until(id, |record| !record.attempts.is_empty()).await;
+    }
+    // One token for two messages of an app, and a gauge that shows what is left.
+    let is_told = |text: &str| {
+        !text.contains("tidings_retry_budget_refusals_total{payer=\"app\"} 0")
+            && text.contains("tidings_retry_budget_tokens{provider=\"a\"} 0\n")
+    };
+    let counted = tokio::time::timeout(Duration::from_secs(10), async {
+        while !is_told(&world.metrics.render()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(counted.await.is_ok(), "{}", world.metrics.render());
+}
+
+#[tokio::test]
+async fn a_wait_for_a_providers_limit_is_counted_at_that_provider() {
+    let mut setup = providers(&[("a", &[Does::Hang])]);
+    (setup.max_in_flight, setup.timeout) = (1, Duration::from_millis(200));
+    let world = setup.build().await;
+    world.worker.start();
+    for _ in 0..2 {
+        world.accept(world.message(Category::Transactional)).await;
+    }
+    let counted = tokio::time::timeout(Duration::from_secs(10), async {
+        while !world.metrics.render().contains("tidings_limiter_wait_seconds_count{provider=\"a\"} 1") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(counted.await.is_ok(), "{}", world.metrics.render());
+}
