@@ -4,6 +4,7 @@
 //! fault with where it was given and, for an unknown name, the nearest known one. Values never appear in faults: any of
 //! them may be a secret. A secret may be given as itself or, with `_file` behind its name, as the file that holds it.
 
+mod identity;
 mod reader;
 mod sections;
 mod setting;
@@ -20,11 +21,9 @@ use reader::{Origin, Reader};
 use crate::telemetry::{Log, traces};
 
 pub use self::{
+    identity::{Auth, Oidc, Retention},
     reader::{Fault, nearest},
-    sections::{
-        Auth, Bootstrap, Database, Health, Http, Kafka, Metrics, Oidc, Queue, Redis, Retention, Retries, Secrets, Verifications, Webhooks,
-        Workers,
-    },
+    sections::{Bootstrap, Database, Health, Http, Kafka, Metrics, Queue, Redis, Retries, Secrets, Verifications, Webhooks, Workers},
     setting::Network,
 };
 

@@ -17,6 +17,7 @@ use tidings_providers::{Http, NotDurable, Receipt, ReceiptSink, Settings, Vendor
 use super::{
     fields::{Fault, Fields, with_nearest},
     model::{App, Match, Provider, Route, RoutingDocument, SettingValue},
+    revisions,
 };
 use crate::seal::{self, Keyring};
 
@@ -127,10 +128,16 @@ fn read_signatures(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     signatures
 }
 
-/// Sealed secrets of the earlier document for those that were left out.
+/// Sealed secrets of the earlier document for those that were left out, or given as they are shown: a document may be taken as it
+/// is, changed, and handed in again.
 fn keep_secrets(settings: &mut Settings, earlier: Option<&Provider>, kind: &str) -> BTreeMap<String, SettingValue> {
-    let Some(earlier) = earlier.filter(|earlier| earlier.kind == kind) else { return BTreeMap::new() };
     let secrets = registry::secret_settings(kind).iter().copied();
+    for name in secrets.clone() {
+        if settings.get(name).is_some_and(revisions::is_sealed) {
+            settings.remove(name);
+        }
+    }
+    let Some(earlier) = earlier.filter(|earlier| earlier.kind == kind) else { return BTreeMap::new() };
     let left_out = secrets.filter(|name| settings.get(*name).is_none_or(Value::is_null));
     let kept: BTreeMap<_, _> = left_out.filter_map(|name| Some((name.to_owned(), earlier.settings.get(name).cloned()?))).collect();
     for name in kept.keys() {

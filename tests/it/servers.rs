@@ -44,12 +44,16 @@ pub fn fresh_name() -> String {
 
 /// Waits until a condition holds, ten seconds at most.
 pub async fn eventually(condition: impl AsyncFn() -> bool) {
-    const LONGEST: std::time::Duration = std::time::Duration::from_secs(10);
+    within(std::time::Duration::from_secs(10), "the condition", condition).await;
+}
+
+/// Waits until a condition holds, and fails if it does not within `most`.
+pub async fn within(most: std::time::Duration, what: &str, condition: impl AsyncFn() -> bool) {
     let mut look_again = tokio::time::interval(std::time::Duration::from_millis(10));
     let holds = async {
         while !condition().await {
             look_again.tick().await;
         }
     };
-    tokio::time::timeout(LONGEST, holds).await.expect("the condition holds within ten seconds");
+    assert!(tokio::time::timeout(most, holds).await.is_ok(), "{what} does not hold within {most:?}");
 }

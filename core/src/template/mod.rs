@@ -23,6 +23,9 @@ pub const MAX_TEXT_CHARS: usize = 20_000;
 pub const MAX_PARAMS: usize = 50;
 /// Longest parameter value, in characters.
 pub const MAX_VALUE_CHARS: usize = 1_600;
+/// Rendering stops here: a short parameter may be named as often as the text is long. Four times the longest text of any channel,
+/// since a character has up to four bytes.
+pub const MAX_RENDERED_BYTES: usize = 400_000;
 /// Instructions that rendering may take: some tens for each condition that fits into a text.
 const FUEL: u64 = 100_000;
 const NAME: &str = "text";
@@ -45,10 +48,15 @@ pub enum Unfit {
     Unknown(String),
 }
 
-/// A condition compared what cannot be compared, such as a text with a number. Says nothing about values.
+/// Why a template with these parameters makes no text. Says nothing about values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the parameters cannot be used as the template uses them")]
-pub struct NotRendered;
+pub enum NotRendered {
+    /// A condition compared what cannot be compared, such as a text with a number.
+    #[error("the parameters cannot be used as the template uses them")]
+    Unfit,
+    #[error("the text would have more than {MAX_RENDERED_BYTES} bytes")]
+    TooLong,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -106,15 +114,41 @@ impl Template {
                 for piece in pieces {
                     match piece {
                         Piece::Literal(text) => out.push_str(text),
-                        Piece::Param(name) => write(&mut out, params.get(name).ok_or(NotRendered)?),
+                        Piece::Param(name) => write(&mut out, params.get(name).ok_or(NotRendered::Unfit)?),
+                    }
+                    if out.len() > MAX_RENDERED_BYTES {
+                        return Err(NotRendered::TooLong);
                     }
                 }
                 Ok(out)
             }
             Body::Conditional(environment) => {
-                environment.get_template(NAME).and_then(|template| template.render(Serde(params))).map_err(|_| NotRendered)
+                let mut out = Bounded(Vec::with_capacity(160));
+                let template = environment.get_template(NAME).map_err(|_| NotRendered::Unfit)?;
+                match template.render_captured_to(Serde(params), &mut out) {
+                    Ok(_) => String::from_utf8(out.0).map_err(|_| NotRendered::Unfit),
+                    Err(error) if error.kind() == minijinja::ErrorKind::WriteFailure => Err(NotRendered::TooLong),
+                    Err(_) => Err(NotRendered::Unfit),
+                }
             }
         }
+    }
+}
+
+/// A text that refuses to grow beyond [`MAX_RENDERED_BYTES`].
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_RENDERED_BYTES {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -80,6 +80,38 @@ fn a_comparison_of_what_cannot_be_compared_is_an_error_or_false_but_no_panic() {
     }
 }
 
+/// The most conditions that fit into a text, each with a comparison, and all of them false.
+fn dearest() -> String {
+    let one = "{% if a == 'x' and a != 'y' or a > 2 %}{% endif %}";
+    one.repeat(MAX_TEXT_CHARS / one.chars().count())
+}
+
+#[test]
+fn the_dearest_template_ends_by_its_fuel_whatever_it_is_given() {
+    // Time is bounded by instructions, not by a clock: a text either ends within its fuel or is refused.
+    let template = Template::parse(&dearest()).unwrap();
+    for value in [json!("x"), json!("v".repeat(MAX_VALUE_CHARS)), json!(3), json!(true)] {
+        let _ = template.render(&BTreeMap::from([("a".to_owned(), value)]));
+    }
+    let mut environment = environment(&dearest()).unwrap();
+    environment.set_fuel(Some(50));
+    let starved = Template { params: vec!["a".to_owned()], body: Body::Conditional(Box::new(environment)) };
+    assert_eq!(starved.render(&BTreeMap::from([("a".to_owned(), json!(3))])), Err(NotRendered::Unfit), "without fuel it went on");
+}
+
+#[test]
+fn a_rendered_text_is_as_long_as_its_literals_and_parameters() {
+    let many: String = (0..MAX_PARAMS).map(|n| format!("{{{{ p{n} }}}}")).collect();
+    let template = Template::parse(&many).unwrap();
+    let longest = (0..MAX_PARAMS).map(|n| (format!("p{n}"), json!("v".repeat(MAX_VALUE_CHARS)))).collect();
+    assert_eq!(template.render(&longest).unwrap().len(), MAX_PARAMS * MAX_VALUE_CHARS);
+    // A parameter may be named as often as the text is long: that ends at the bound, whichever way it is rendered.
+    let value = BTreeMap::from([("a".to_owned(), json!("v".repeat(MAX_VALUE_CHARS)))]);
+    for text in ["{{a}}".repeat(MAX_TEXT_CHARS / 5), format!("{}{{% if a %}}x{{% endif %}}", "{{a}}".repeat(3_000))] {
+        assert_eq!(Template::parse(&text).unwrap().render(&value), Err(NotRendered::TooLong));
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic_and_what_parses_renders(text in "([{}% #a-c'\"=().\\-]|if|endif|else| |\\PC){0,40}") {

@@ -126,10 +126,10 @@ pub(super) async fn approve_request(
     staff: Approver,
     id: Result<Id<ApprovalId>, Problem>,
     State(api): State<Api>,
-    body: Result<Body<Object>, Problem>,
+    body: Result<Option<Body<Object>>, Problem>,
 ) -> Result<Json, Problem> {
     let Id(id) = id?;
-    let comment = text(&body?.0, "comment", false)?;
+    let comment = body?.map(|Body(body)| text(&body, "comment", false)).transpose()?.flatten();
     Ok(Json::of(&RequestView::of(&api.control.decide(&staff.actor, id, Decision::Approve { comment }).await?)))
 }
 

@@ -37,7 +37,8 @@ impl FromRequestParts<Api> for Caller {
                 api.control.key_used(machine.key.id, api.clock.now());
                 Ok(Self(machine))
             }
-            Principal::Person(_) => Err(Code::Unauthorized.into()),
+            // Known, and without any of a machine's scopes.
+            Principal::Person(_) => Err(Code::InsufficientScope.into()),
         }
     }
 }

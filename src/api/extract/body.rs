@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::{
-    body::BodyDataStream,
-    extract::{FromRequest, Request},
+    body::{BodyDataStream, HttpBody},
+    extract::{FromRequest, OptionalFromRequest, Request},
 };
 use futures_util::StreamExt;
 use http::{HeaderMap, header};
@@ -33,6 +33,16 @@ impl<T: FromJson> FromRequest<Api> for Body<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let bytes = read_json(request, api.http.max_body_bytes, api.http.body_timeout).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// For operations whose body may be left out altogether.
+impl<T: FromJson> OptionalFromRequest<Api> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Option<Self>, Problem> {
+        let nothing = request.body().size_hint().exact() == Some(0) && !request.headers().contains_key(header::CONTENT_TYPE);
+        if nothing { Ok(None) } else { <Self as FromRequest<Api>>::from_request(request, api).await.map(Some) }
     }
 }
 

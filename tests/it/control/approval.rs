@@ -229,6 +229,13 @@ async fn a_routing_revision_is_reviewed_tried_raised_and_rolled_back() {
     let rows = server.get(revisions, &otto).await.expect(200);
     assert_eq!((&rows["data"][0]["number"], &rows["data"][0]["percent"], &rows["data"][1]["percent"]), (&json!(2), &json!(0), &json!(100)));
 
+    // A document may be handed in as it is shown: what is shown sealed keeps its value.
+    let shown = server.get(&format!("{revisions}/1"), &otto).await.expect(200)["document"].clone();
+    assert!(shown.to_string().contains("[sealed]"));
+    let number = server.post(revisions, &otto, shown).await.expect(201)["number"].as_u64().unwrap();
+    let same = server.get(&format!("{revisions}/{number}/diff?from=1"), &otto).await.expect(200);
+    assert_eq!(same["changes"], json!([]));
+
     // The credential came along although nobody gave it again.
     let snapshot = control.snapshot();
     let provider = snapshot.revision(2).unwrap().document.provider("b").unwrap();
@@ -238,4 +245,34 @@ async fn a_routing_revision_is_reviewed_tried_raised_and_rolled_back() {
         let shown = server.get(&path, &root).await.expect(200).to_string();
         assert!(!shown.contains("canary-credential") && !shown.contains("a-receipt-token-of-b"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn no_parameter_smuggles_in_a_link_and_no_otp_goes_out_without_its_code() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let root = server.session("root").await;
+    let made = json!({"name": "greeting", "channel": "sms", "category": "transactional", "text": "Hello {{ name }}, all the best."});
+    server.post("/v1/templates", LIVE, made).await.expect(201);
+    server.post("/v1/templates/greeting/versions/1/submit", LIVE, json!({})).await.expect(202);
+    let id = pending(&server, &root, "template_version").await;
+    decide(&server, &root, &id, "approve", json!({})).await.expect(200);
+    let greet = async |name: &str| {
+        let body = json!({"to": "+8613800138000", "template": "greeting", "params": {"name": name}});
+        server.post("/v1/messages", LIVE, body).await
+    };
+    greet("Ada").await.expect(202);
+    for name in ["https://evil.example/x", "see www.evil.example", "evil.com", "HTTPS://EVIL.example"] {
+        let refused = greet(name).await.refused(422, "invalid");
+        assert_eq!((&refused["errors"][0]["pointer"], &refused["errors"][0]["code"]), (&json!("/params"), &json!("content")), "{name}");
+        assert!(!refused.to_string().to_lowercase().contains("evil"), "the answer repeats the parameter");
+    }
+    let widened = json!({"link_domains": ["evil.example"]});
+    let request = server.call(Method::PATCH, "/v1/admin/apps/shop", Some(&root), Some(widened)).await.expect(202);
+    let anna = server.session("anna").await;
+    decide(&server, &anna, request["id"].as_str().unwrap(), "approve", json!({})).await.expect(200);
+    greet("https://evil.example/x").await.expect(202);
+    let mut empty = otp("login-code");
+    empty["params"]["code"] = json!("");
+    server.post("/v1/messages", LIVE, empty).await.refused(422, "invalid");
 }

@@ -110,3 +110,31 @@ async fn there_is_always_an_admin_left_and_a_way_back_in() {
     assert!(!rescued.disabled);
     try_log_in(&server, "root", "yet another one", [192, 0, 2, 20]).await.expect(200);
 }
+
+#[tokio::test]
+async fn wrong_passwords_on_all_nodes_are_counted_together() {
+    let world = World::new();
+    world.ready().await;
+    let shared = std::sync::Arc::new(tidings::shared::Local::new(world.clock));
+    let mut servers = Vec::new();
+    for name in ["one", "two", "three"] {
+        let node = world.node_sharing(world.store().await, name, shared.clone()).await;
+        servers.push(world.server(&node).await);
+    }
+    // Five wrong ones, on three nodes, each from another address.
+    for (number, address) in (0..5_u8).map(|number| (number, [192, 0, 2, 20 + number])) {
+        try_log_in(&servers[usize::from(number) % 3], "root", "wrong password", address).await.refused(401, "unauthorized");
+    }
+    let closed = try_log_in(&servers[2], "root", PASSWORD, [192, 0, 2, 40]).await;
+    let left: u64 = closed.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&left), "{left}");
+    assert_eq!(closed.refused(429, "rate_limited")["limit"], "login");
+    // By address too, and nobody else is kept out.
+    for number in 0..5 {
+        try_log_in(&servers[number % 3], &format!("nobody-{number}"), "wrong password", [192, 0, 2, 50]).await.refused(401, "unauthorized");
+    }
+    try_log_in(&servers[0], "anna", PASSWORD, [192, 0, 2, 50]).await.refused(429, "rate_limited");
+    for _ in 0..10 {
+        try_log_in(&servers[0], "anna", PASSWORD, [192, 0, 2, 51]).await.expect(200);
+    }
+}

@@ -183,7 +183,7 @@ async fn every_operation_takes_whom_it_says_and_nobody_else() {
                     assert!(answer.status.as_u16() < 500, "{at} as {role}: {}", answer.body);
                 }
                 Rule::Person(_) => assert_eq!(code, "role_required", "{at} as {role}"),
-                Rule::Machine(_) => assert!(matches!(answer.status.as_u16(), 401 | 403), "{at} as {role}: {}", answer.body),
+                Rule::Machine(_) => assert_eq!(code, "insufficient_scope", "{at} as {role}"),
                 Rule::Anybody => {}
             }
             cells += 1;

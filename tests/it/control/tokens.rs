@@ -25,14 +25,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// Waits until a condition holds, for the five seconds that a revocation may take.
-async fn within_five_seconds(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(5), waiting).await.is_ok(), "{what} took more than 5 s");
+/// As long as a revocation may take.
+async fn within_five_seconds(what: &str, holds: impl AsyncFn() -> bool) {
+    crate::servers::within(Duration::from_secs(5), what, holds).await;
 }
 
 #[tokio::test]
@@ -123,6 +118,29 @@ async fn a_revoked_token_is_refused() {
     server.form("/v1/oauth/revoke", &[("token", "of nobody")]).await.expect(200);
     server.get("/v1/messages", text(&tokens["access_token"])).await.refused(401, "unauthorized");
     assert_eq!(refresh(&server, &tokens["refresh_token"]).await.body["error"], "invalid_grant");
+}
+
+#[tokio::test]
+async fn telling_who_calls_asks_no_store() {
+    let world = World::new();
+    world.ready().await;
+    let store = super::cut::Cut::around(world.store().await);
+    let control = world.node_on(store.clone(), "counted").await;
+    let server = world.server(&control).await;
+    let (tokens, session) = (exchange(&server).await, server.session("root").await);
+    let before = store.asked();
+    for _ in 0..1_000 {
+        for token in [LIVE, text(&tokens["access_token"]), &session] {
+            assert!(control.authenticate(token).await.is_ok());
+        }
+    }
+    assert_eq!(store.asked(), before, "3,000 callers were told without asking the store");
+    assert!(before > 0, "the counter counts");
+    // Somebody unknown makes the node look for news, a few times a second at most.
+    for _ in 0..1_000 {
+        assert!(control.authenticate("tk_live_unknown0123456789abcdef0123456789").await.is_err());
+    }
+    assert!(store.asked() - before < 100, "{} look-ups for 1,000 unknown callers", store.asked() - before);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tidings::{
     delivery::{self, Desk, DeskSpec, Desks},
     receipts::{Confirm, Intake},
     seal::Keyring,
+    shared::Shared,
     store::{Sqlite, SqliteControl, control::ControlStore},
     telemetry::Metrics,
 };
@@ -132,6 +133,13 @@ impl World {
 
     pub async fn node_on(&self, store: Arc<dyn ControlStore>, name: &str) -> Arc<Control> {
         Arc::new(Control::open(store, self.keyring(), self.clock, self.options(name)).await.unwrap())
+    }
+
+    /// A node that shares wrong passwords and revocations with others beside the store.
+    pub async fn node_sharing(&self, store: Arc<dyn ControlStore>, name: &str, shared: Arc<dyn Shared>) -> Arc<Control> {
+        let mut control = Control::open(store, self.keyring(), self.clock, self.options(name)).await.unwrap();
+        control.share(shared);
+        Arc::new(control)
     }
 
     pub fn keyring(&self) -> Arc<Keyring> {
