@@ -159,11 +159,6 @@ impl PostgresStore {
     pub fn record_key(&self, message: &Message) -> [u8; 8] {
         self.codec.recipient(&message.to).to_be_bytes()
     }
-
-    /// Makes the partitions of the weeks to come: a process that runs for months must not run out of them.
-    pub async fn make_weeks(&self, now: Timestamp) -> Result<(), Error> {
-        schema::ensure_weeks(&self.connections, now).await
-    }
 }
 
 #[async_trait]
@@ -263,6 +258,12 @@ impl Messages for PostgresStore {
     }
 
     async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error> {
+        // A process that runs for months must not run out of weeks; without one, rows go where none was made for.
+        if after.is_none()
+            && let Err(error) = schema::ensure_weeks(&self.connections, now).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the weeks to come could not be made");
+        }
         run!(self.connections, |connection| forget::sweep(connection, after, now).await)
     }
 

@@ -46,6 +46,15 @@ async fn a_week_is_dropped_once_all_of_it_is_closed_and_old_enough() {
     for id in [closed, waiting, scheduled, next_week] {
         assert!(store.get(id).await.unwrap().is_none());
     }
-    let fresh = accept(&store, accepted_at(Category::Otp, NOW + DAY * 30)).await;
+    // Whoever sweeps makes the weeks to come, so that a process may run for months.
+    let far = NOW + DAY * 300;
+    store.sweep(None, far).await.unwrap();
+    let fresh = accept(&store, accepted_at(Category::Otp, far + DAY)).await;
+    store.cancel(None, fresh, far).await.unwrap();
     assert!(store.get(fresh).await.unwrap().is_some());
+    let mut weeks = 0;
+    while store.forget_span(far + DAY * 20).await.unwrap() {
+        weeks += 1;
+    }
+    assert!(weeks > 0 && store.get(fresh).await.unwrap().is_none(), "it lay in no week of its own");
 }
