@@ -146,7 +146,7 @@ async fn a_lane_whose_calls_hang_starves_no_other() {
 async fn a_stopping_worker_hands_back_what_waits() {
     let mut setup = providers(&[("a", &[Does::Hang])]);
     setup.max_in_flight = 1;
-    setup.timeout = Duration::from_millis(300);
+    setup.timeout = Duration::from_secs(2);
     let world = setup.build().await;
     let out = world.accept(world.message(Category::Transactional)).await;
     world.worker.start();
