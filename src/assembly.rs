@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::watch::Watch;
 pub use self::{
-    data_dir::DataDir,
+    data_dir::{DataDir, database_in},
     first_start::Welcome,
     rungs::{Rung, Service, migrate, move_up},
     tools::{carry_out_here, control, messages_to_read},

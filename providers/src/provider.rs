@@ -40,6 +40,8 @@ pub struct Submission {
     pub receipts: bool,
     /// Where the vendor shall report, token included, for vendors that take an address with every message.
     pub callback: Option<Redacted<String>>,
+    /// W3C trace context of this call, for vendors that are called by HTTP; only where the sender of the message gave one.
+    pub traceparent: Option<String>,
 }
 
 /// A template that the vendor has approved under a code of its own.

@@ -59,6 +59,7 @@ pub fn submission(message: Message) -> Submission {
         signature: None,
         receipts: true,
         callback: None,
+        traceparent: None,
     }
 }
 

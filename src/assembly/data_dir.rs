@@ -16,7 +16,7 @@ const LOCK: &str = "lock";
 const DATABASE: &str = "tidings.db";
 
 /// The database of the folder at `path`.
-pub(super) fn database_in(path: &Path) -> PathBuf {
+pub fn database_in(path: &Path) -> PathBuf {
     path.join(DATABASE)
 }
 

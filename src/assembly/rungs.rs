@@ -101,9 +101,12 @@ impl Rung {
     async fn sqlite(data_dir: &DataDir, keyring: &Arc<Keyring>, clock: Clock, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let path = data_dir.database();
         let observed = Arc::clone(metrics);
-        let observe = move |tick: crate::store::Tick| match tick.failed {
-            true => observed.writer.failed(),
-            false => observed.writer.tick(tick.requests, tick.duration),
+        let observe = move |tick: crate::store::Tick| {
+            observed.writer.waiting.set(i64::try_from(tick.waiting).unwrap_or(i64::MAX));
+            match tick.failed {
+                true => observed.writer.failed(),
+                false => observed.writer.tick(tick.requests, tick.duration),
+            }
         };
         let (messages, writer) =
             Sqlite::open(&path, Arc::clone(keyring), clock, observe).await.with_context(|| format!("cannot open {}", path.display()))?;

@@ -51,6 +51,8 @@ impl Watch {
         let services = self.rung.services(PATIENCE).await;
         let free = free_share(&self.config);
         self.metrics.disk_free_ratio.set(free);
+        let control = &self.accept.control;
+        self.metrics.control.snapshot_age.set(self.accept.clock.now().since(control.confirmed_at()).as_secs_f64());
         if let Ok(Ok(waiting)) = tokio::time::timeout(PATIENCE, self.messages.waiting(self.accept.clock.now())).await {
             let waiting = waiting.iter().map(|lane| lane.messages).sum();
             self.accept.room.observed(waiting, (free * 100.0) as u8);

@@ -86,6 +86,7 @@ async fn send(State(relay): State<Arc<Relay>>, Json(sent): Json<Sent>) -> impl I
         signature: None,
         receipts: false,
         callback: None,
+        traceparent: None,
     };
     let Ok(permit) = Arc::clone(&relay.permits).acquire_owned().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let provider = Arc::clone(&relay.provider);

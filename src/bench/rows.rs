@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// What is still being written down after the last delivery belongs to its price.
 const AFTERMATH: Duration = Duration::from_millis(500);
 /// Enough to keep the writer's groups full while each waits for a disk of several milliseconds.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 1_024;
 /// A plain text of one segment.
 const TEXT: &str = "\"text\":\"Your order 8812 was shipped.\"";
 

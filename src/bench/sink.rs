@@ -146,7 +146,7 @@ async fn serve(stream: TcpStream, state: &State, clock: Clock) -> io::Result<()>
         state.pass().await;
         state.open.fetch_sub(1, Ordering::Relaxed);
         let number = state.delivered.fetch_add(1, Ordering::Relaxed);
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{{\"id\":\"{number:010}\"}}");
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 19\r\n\r\n{{\"id\":\"{number:010}\"}}");
         calls.stream().write_all(answer.as_bytes()).await?;
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! `tidings doctor`: looks at everything that a node stands on, and says what to do about what it finds.
 //!
 //! It changes nothing and may run beside a running instance. Findings are told in the order in which a node needs things:
-//! configuration, folder and disk, backing services, providers, clock, the instance itself. No secret is printed: of an
+//! configuration, folder and disk, backing services, the store, providers in force, clock, the instance itself. No secret is printed: of an
 //! address only host and port.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
 use anyhow::bail;
 use clap::Args;
@@ -13,7 +13,11 @@ use tidings_core::time::Timestamp;
 use tokio::net::TcpStream;
 
 use super::{Global, healthcheck::reachable};
-use crate::{clock::Clock, config::Config, control::Bootstrap};
+use crate::{
+    clock::Clock,
+    config::Config,
+    control::{Bootstrap, model::SettingValue},
+};
 
 /// A network that is well answers within this, also to the other side of the world.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,8 +67,10 @@ impl Doctor {
         findings.extend(bootstrap(&config));
         findings.extend(folder(&config.data_dir));
         findings.extend(services(&config).await);
+        let (found, addresses) = store(&config).await;
+        findings.push(found);
         let clock = Clock::system();
-        findings.extend(providers(&config, &clock).await);
+        findings.extend(providers(addresses, &clock).await);
         findings.push(instance(&config).await);
         for finding in &findings {
             println!("{finding}");
@@ -159,28 +165,65 @@ async fn services(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Addresses of providers that the bootstrap file names: name, and where it is called.
-fn provider_addresses(config: &Config) -> Vec<(String, String)> {
-    let Some(file) = config.bootstrap.file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) else { return Vec::new() };
-    let Ok(document) = toml::from_str::<toml::Table>(&file) else { return Vec::new() };
-    let providers = document.get("providers").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-    let address = |provider: &toml::Value| {
-        let settings = provider.get("settings")?;
-        let text = |name: &str| settings.get(name).and_then(toml::Value::as_str).map(ToOwned::to_owned);
-        let by_host = || Some(format!("tcp://{}:{}", text("host")?, settings.get("port")?.as_integer()?));
-        let address = text("url").or_else(|| text("endpoint")).or_else(|| text("webhook")).or_else(by_host)?;
-        Some((provider.get("name")?.as_str()?.to_owned(), address))
-    };
-    providers.iter().filter_map(address).collect()
+/// A provider's name, and where it is called.
+type Address = (String, String);
+
+/// Whether the store can be read with this configuration's key, and the providers of the routing that is in force there.
+async fn store(config: &Config) -> (Finding, Vec<Address>) {
+    let path = crate::assembly::database_in(&config.data_dir);
+    if config.database.url.is_none() && !path.exists() {
+        let new = Finding::Worry(format!("store: {} does not exist yet", path.display()), "The first start makes it.");
+        return (new, bootstrap_addresses(config));
+    }
+    match tokio::time::timeout(PATIENCE, crate::assembly::control(config)).await {
+        Err(_) => {
+            let away = format!("store: does not answer within {} s", PATIENCE.as_secs());
+            (Finding::Bad(away, "Look at the database's own log; a running instance goes on with what it knows."), Vec::new())
+        }
+        Ok(Err(error)) => (
+            Finding::Bad(
+                format!("store: {error:#}"),
+                "Check address, user and master key; tidings migrate brings an older schema up to date.",
+            ),
+            Vec::new(),
+        ),
+        Ok(Ok(control)) => {
+            let snapshot = control.snapshot();
+            let Some(revision) = &snapshot.routing().base else {
+                return (
+                    Finding::Worry("store: reads, and no routing is in force".to_owned(), "Propose and activate a routing revision."),
+                    Vec::new(),
+                );
+            };
+            let addresses = revision.document.providers.iter().filter_map(|it| Some((it.name.clone(), address(&it.settings)?))).collect();
+            (Finding::Well(format!("store: reads, routing revision {} is in force", revision.number)), addresses)
+        }
+    }
 }
 
-async fn providers(config: &Config, clock: &Clock) -> Vec<Finding> {
+/// Where a provider is called, by the settings of its kind.
+fn address(settings: &BTreeMap<String, SettingValue>) -> Option<String> {
+    let plain = |name: &str| match settings.get(name)? {
+        SettingValue::Plain(value) => Some(value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)),
+        SettingValue::Sealed { .. } => None,
+    };
+    let by_host = || Some(format!("tcp://{}:{}", plain("host")?, plain("port")?));
+    plain("url").or_else(|| plain("endpoint")).or_else(|| plain("webhook")).or_else(by_host)
+}
+
+/// Before the first start: the providers that the bootstrap file names.
+fn bootstrap_addresses(config: &Config) -> Vec<Address> {
+    let Some(Ok(bootstrap)) = config.bootstrap.file.as_ref().map(|file| Bootstrap::load(file)) else { return Vec::new() };
+    bootstrap.providers().iter().filter_map(|it| Some((it.name.clone(), address(&it.settings)?))).collect()
+}
+
+async fn providers(addresses: Vec<Address>, clock: &Clock) -> Vec<Finding> {
     const REMEDY: &str =
         "Look at name resolution, the firewall and the vendor's status page. Messages go to the other providers meanwhile.";
     let mut findings = Vec::new();
     let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
     let mut drift: Option<Duration> = None;
-    for (name, address) in provider_addresses(config) {
+    for (name, address) in addresses {
         let Some((host, port)) = host_and_port(&address, 443) else {
             findings.push(Finding::Bad(format!("provider {name}: its address cannot be read"), "Correct it by a routing revision."));
             continue;

@@ -100,8 +100,10 @@ impl Journey {
             lease,
         };
         journey.close_interrupted(now);
-        if !journey.attempts.is_empty() {
-            journey.resume();
+        let known = |attempt: &Attempt| Some((journey.desk.place(&attempt.opened.provider), attempt.ended.as_ref()?.outcome));
+        let past: SmallVec<[_; 4]> = journey.attempts.iter().filter_map(known).collect();
+        if !past.is_empty() {
+            journey.course = journey.course.resumed(past);
         }
         let next = journey.guard(now, app.is_some_and(|app| app.suspended));
         match next {
@@ -110,19 +112,13 @@ impl Journey {
         }
     }
 
-    /// Goes on from the attempts so far.
-    fn resume(&mut self) {
-        let known = |attempt: &Attempt| Some((self.desk.place(&attempt.opened.provider), attempt.ended.as_ref()?.outcome));
-        let past: SmallVec<[_; 4]> = self.attempts.iter().filter_map(known).collect();
-        let course = Course::new(self.message.category, self.course.expires_at(), self.routing.places.iter().copied());
-        self.course = course.resumed(past);
-    }
-
     /// Another routing revision came into force: goes on at its desk.
     fn change_desk(&mut self) {
         let app = self.worker.directory.app(self.message.app);
-        (self.desk, self.routing) = desk_of(&self.worker, &self.message, app.as_ref());
-        self.resume();
+        let (desk, routing) = desk_of(&self.worker, &self.message, app.as_ref());
+        let here = |place: usize| desk.place(&self.desk.accounts.get(place)?.spec.name);
+        self.course = self.course.clone().moved(routing.places.iter().copied(), here);
+        (self.desk, self.routing) = (desk, routing);
     }
 
     /// An attempt that is open here was under way when its worker died: whether it was sent, nobody knows.

@@ -11,7 +11,10 @@ use tidings_core::{
 use tidings_providers::{Accepted, Code, Submission, SubmitError};
 
 use super::{desk::Account, journey::Journey, settle};
-use crate::store::{Lease, Opening};
+use crate::{
+    store::{Lease, Opening},
+    telemetry::traces,
+};
 
 /// How long after its provider's timeout an attempt's lease lasts: settling it has that long.
 const LEASE_AFTER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,6 +102,7 @@ impl Journey {
             signature,
             receipts: account.spec.receipts,
             callback: account.callback.clone(),
+            traceparent: traces::towards_provider(message, attempt),
         }
     }
 

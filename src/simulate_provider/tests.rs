@@ -94,7 +94,16 @@ fn submission(number: u8) -> Submission {
         traceparent: None,
     };
     let timeout = Duration::from_millis(700);
-    Submission { message: Arc::new(message), attempt: 1, timeout, template: None, signature: None, receipts: true, callback: None }
+    Submission {
+        message: Arc::new(message),
+        attempt: 1,
+        timeout,
+        template: None,
+        signature: None,
+        receipts: true,
+        callback: None,
+        traceparent: None,
+    }
 }
 
 #[tokio::test]

@@ -24,8 +24,7 @@ use tidings_core::{
 pub use self::{
     handles::{ATTEMPT_SECONDS as CALL_BOUNDS, Label, PerLabel},
     hops::{
-        Clock, Control, Delivery, GrantSource, Grants, Idempotency, IdempotencyAnswer, Queue, ReceiptFate, Receipts, Recorder, RetryPayer,
-        WebhookEnd, Webhooks, Writer,
+        Control, Delivery, GrantSource, Grants, Idempotency, IdempotencyAnswer, Queue, ReceiptFate, Receipts, Recorder, RetryPayer, Writer,
     },
     http::Http,
     provider::{MAX_PROVIDERS, Provider, ProviderState, ProviderTotals, Signal},
@@ -68,10 +67,8 @@ pub struct Metrics {
     pub grants: Grants,
     pub receipts: Receipts,
     pub recorder: Recorder,
-    pub webhooks: Webhooks,
     pub control: Control,
     pub retention: Retention,
-    pub clock: Clock,
     /// Spans that found no room or no collector.
     pub spans_dropped: IntCounter,
     /// Traces of messages, when a collector is named: set once at the start, by the assembly.
@@ -111,10 +108,8 @@ impl Metrics {
             grants: Grants::new(&names),
             receipts: Receipts::new(&names),
             recorder: Recorder::new(&names),
-            webhooks: Webhooks::new(&names),
             control: Control::new(&names),
             retention: Retention::new(&names),
-            clock: Clock::new(&names),
             spans_dropped: names.counter("tidings_spans_dropped_total", "Spans that found no room or no collector."),
             traces: OnceLock::new(),
             disk_free_ratio: names.float_gauge("tidings_disk_free_ratio", "Free share of the disk that holds data_dir."),

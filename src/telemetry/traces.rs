@@ -197,6 +197,12 @@ fn span_id(message: &Message, part: Part) -> SpanId {
     SpanId::from_bytes(random_bits(message).wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes())
 }
 
+/// What the call of an attempt tells its vendor: the caller's trace, and the span that the attempt will have in it.
+pub fn towards_provider(message: &Message, attempt: u32) -> Option<String> {
+    let caller = caller(message)?;
+    Some(format!("00-{}-{}-{:02x}", caller.trace, span_id(message, Part::Submit(attempt)), u8::from(caller.sampled)))
+}
+
 /// Where the caller's own trace stands.
 struct Caller {
     trace: TraceId,

@@ -100,6 +100,13 @@ impl Course {
         self
     }
 
+    /// Goes on under another routing revision; `to` says where each provider has its place there, if it still has.
+    #[must_use]
+    pub fn moved(self, candidates: impl IntoIterator<Item = usize>, to: impl Fn(usize) -> Option<usize>) -> Self {
+        let place = |set: ProviderSet| set.places().filter_map(&to).collect();
+        Self { candidates: candidates.into_iter().collect(), tried: place(self.tried), refused: place(self.refused), ..self }
+    }
+
     /// Whom not to choose: tried in this round, or known to refuse this message.
     pub const fn excluded(&self) -> ProviderSet {
         self.tried.union(self.refused)

@@ -25,6 +25,11 @@ impl ProviderSet {
         self.0 == 0
     }
 
+    /// The places in it, lowest first.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..MOST).filter(move |place| self.contains(*place))
+    }
+
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

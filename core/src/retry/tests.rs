@@ -11,6 +11,16 @@ fn course(category: Category) -> Course {
 }
 
 #[test]
+fn another_revision_keeps_who_was_tried_under_their_new_places() {
+    let mut course = Course::new(Category::Otp, Moment::from_start(Duration::from_secs(60)), [0, 1, 2]);
+    course.ended(Moment::ZERO, 0, Outcome::RejectedContent);
+    course.ended(Moment::ZERO, 2, Outcome::Unavailable);
+    let course = course.moved([0, 1], |place| place.checked_sub(1));
+    assert_eq!(course.excluded().places().collect::<Vec<_>>(), [1], "the first has gone, the last is second now");
+    assert_eq!(course.attempts(), 2);
+}
+
+#[test]
 fn an_accepted_message_is_submitted() {
     assert_eq!(course(Category::Marketing).ended(at(1), 0, Outcome::Accepted), Decision::Done(Status::Submitted));
 }

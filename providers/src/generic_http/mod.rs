@@ -12,6 +12,7 @@ mod response;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderValue;
 use tidings_core::{message::Channel, redact::Redacted};
 
 use self::config::Config;
@@ -45,7 +46,10 @@ impl Provider for HttpProvider {
         let config = &self.config;
         // A parameter that the body needs and this message lacks: nothing was sent, and nothing else would help here.
         let body = config.body.render(submission, &config.from).map_err(|_| SubmitError::RejectedContent { code: Code::new("body") })?;
-        let (method, url, headers) = (config.method.clone(), config.url.clone(), config.headers.clone());
+        let (method, url, mut headers) = (config.method.clone(), config.url.clone(), config.headers.clone());
+        if let Some(traceparent) = submission.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert("traceparent", traceparent);
+        }
         let answer = self.http.call(Call { method, url, headers, body, timeout: submission.timeout }).await?;
         config.response.read(&answer)
     }

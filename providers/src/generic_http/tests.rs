@@ -237,3 +237,21 @@ fn a_receipt_without_our_token_is_not_verified_and_one_without_sense_is_malforme
     let without_token = config(json!({"url": "http://v/"})).unwrap();
     assert_eq!(without_token.receipt.read(&request("token=", None, body)), Err(ReceiptError::Unverified), "nobody can prove anything");
 }
+
+#[tokio::test]
+async fn the_trace_of_the_call_goes_to_the_vendor_if_there_is_one() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let vendor = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::any()).respond_with(wiremock::ResponseTemplate::new(200)).mount(&vendor).await;
+    let provider = HttpProvider { config: config(json!({"url": vendor.uri()})).unwrap(), http: Http::new().unwrap() };
+    provider.submit(&submission("Hello", None)).await.unwrap();
+    provider.submit(&Submission { traceparent: Some(TRACE.to_owned()), ..submission("Hello", None) }).await.unwrap();
+    let told: Vec<Option<String>> = vendor
+        .received_requests()
+        .await
+        .unwrap()
+        .iter()
+        .map(|request| request.headers.get("traceparent").map(|value| value.to_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(told, [None, Some(TRACE.to_owned())]);
+}

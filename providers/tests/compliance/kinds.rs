@@ -73,7 +73,16 @@ pub fn submission(timeout: Duration) -> Submission {
         test: false,
         traceparent: None,
     };
-    Submission { message: Arc::new(message), attempt: 1, timeout, template: None, signature: None, receipts: true, callback: None }
+    Submission {
+        message: Arc::new(message),
+        attempt: 1,
+        timeout,
+        template: None,
+        signature: None,
+        receipts: true,
+        callback: None,
+        traceparent: None,
+    }
 }
 
 /// Kinds that speak HTTP report over HTTP.

@@ -31,6 +31,13 @@ pub struct Bootstrap {
     routing: Option<RoutingDocument>,
 }
 
+impl Bootstrap {
+    /// The providers that the file names.
+    pub fn providers(&self) -> &[super::model::Provider] {
+        self.routing.as_ref().map_or(&[], |routing| &routing.providers)
+    }
+}
+
 #[derive(Debug)]
 struct NewUser {
     name: String,

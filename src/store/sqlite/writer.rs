@@ -49,6 +49,8 @@ pub struct Shared {
 pub struct Tick {
     pub requests: usize,
     pub duration: std::time::Duration,
+    /// Writes that came meanwhile and go with the next one.
+    pub waiting: usize,
     /// Nothing of it was written.
     pub failed: bool,
 }
@@ -82,7 +84,7 @@ pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<
             // Failing is harmless: the next one does more.
             drop(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await);
         }
-        (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began), failed });
+        (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began), waiting: requests.len(), failed });
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");

@@ -243,37 +243,12 @@ impl Recorder {
     }
 }
 
-labels! {
-    /// How a call to a team's endpoint ended.
-    WebhookEnd { Delivered = "delivered", Retried = "retried", GivenUp = "given_up", SwitchedOff = "switched_off", }
-}
-
-pub struct Webhooks {
-    calls: PerLabel<WebhookEnd, IntCounter>,
-    seconds: Histogram,
-}
-
-impl Webhooks {
-    pub(super) fn new(names: &Names) -> Self {
-        Self {
-            calls: names.counter_per("tidings_webhook_calls_total", "Calls to teams' endpoints by how they ended.", "end"),
-            seconds: names.histogram("tidings_webhook_call_seconds", "How long teams' endpoints took.", CALL_SECONDS),
-        }
-    }
-
-    pub fn called(&self, end: WebhookEnd, took: Duration) {
-        self.calls.get(end).inc();
-        self.seconds.observe(took.as_secs_f64());
-    }
-}
-
 /// The snapshot of apps, keys, templates and routes that a node decides by.
 pub struct Control {
     /// Seconds since the snapshot was last known to be current.
     pub snapshot_age: Gauge,
     /// The newest routing revision that is active.
     pub revision: IntGauge,
-    refreshes_failed: IntCounter,
 }
 
 impl Control {
@@ -281,23 +256,6 @@ impl Control {
         Self {
             snapshot_age: names.float_gauge("tidings_snapshot_age_seconds", "Age of the rights and routes that this node decides by."),
             revision: names.gauge("tidings_routing_revision", "Newest active routing revision."),
-            refreshes_failed: names.counter("tidings_snapshot_refresh_failures_total", "Refreshes of the snapshot that failed."),
         }
-    }
-
-    pub fn refresh_failed(&self) {
-        self.refreshes_failed.inc();
-    }
-}
-
-/// The distance of this machine's clock from the store's.
-pub struct Clock {
-    /// Seconds that this machine is ahead of the database server; 0 where the database is a file.
-    pub ahead: Gauge,
-}
-
-impl Clock {
-    pub(super) fn new(names: &Names) -> Self {
-        Self { ahead: names.float_gauge("tidings_clock_ahead_seconds", "How far this machine's clock is ahead of the database's.") }
     }
 }

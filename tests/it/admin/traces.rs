@@ -56,10 +56,15 @@ async fn a_callers_trace_reaches_the_collector_with_queue_call_and_receipt() {
     let collector = Collector::start().await;
     let world = World::start_with(&format!("[traces]\nendpoint = \"{}\"\nsample_share = 0.0\n", collector.endpoint)).await;
     let unsampled = send(&world, "+8613900139000", None).await;
-    send(&world, NUMBER, Some(&format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
+    let id = send(&world, NUMBER, Some(&format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
     eventually(async || [&b"receipt"[..], b"submit", b"queue", b"tidings.provider"].into_iter().all(|name| collector.has(name))).await;
     assert!(collector.has(&unhex(TRACE)), "the caller's trace id");
     assert!(collector.has(&unhex("00f067aa0ba902b7")), "under the caller's span");
+    let record = world.node().messages.get(id).await.unwrap().unwrap();
+    let told = tidings::telemetry::traces::towards_provider(&record.message, 1).expect("the caller gave a trace");
+    let told: Vec<&str> = told.split('-').collect();
+    assert_eq!((told[1], told[3]), (TRACE, "01"));
+    assert!(collector.has(&unhex(told[2])), "a vendor is told the span of its call");
     assert!(!collector.has(unsampled.uuid().as_bytes()), "what went well and nobody sampled is not kept");
     for secret in [NUMBER, TEXT, KEY, "13800138000"] {
         assert!(!collector.has(secret.as_bytes()), "a span holds what must not leave");

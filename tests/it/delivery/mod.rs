@@ -56,6 +56,22 @@ async fn a_provider_that_hangs_is_ambiguous_after_its_timeout() {
 }
 
 #[tokio::test]
+async fn a_message_under_way_when_the_routing_changes_goes_on_by_the_new_revision() {
+    let mut setup = providers(&[("a", &[Does::Hang]), ("b", &[accepts("v-2")])]);
+    setup.timeout = Duration::from_millis(500);
+    let world = setup.build().await;
+    let id = world.accept(world.message(Category::Otp)).await;
+    world.worker.start();
+    world.until(id, |record| record.status == Status::Delivering).await;
+    world.revise(2);
+    let record = world.until(id, |record| record.status.is_closed()).await;
+    assert_eq!(story(&record), told(Status::Submitted, &["a: ambiguous timeout", "b: accepted"]));
+    assert_eq!(record.attempts.iter().map(|attempt| attempt.opened.revision).collect::<Vec<_>>(), [1, 2]);
+    let in_flight: Vec<u32> = world.desks.base().view(world.clock.moment()).iter().map(|view| view.in_flight).collect();
+    assert_eq!(in_flight, [0, 0], "the call's slot was given back to the fleet that holds it now");
+}
+
+#[tokio::test]
 async fn a_recipient_that_nobody_can_reach_ends_the_message() {
     let world =
         providers(&[("a", &[refuses(|code| SubmitError::RejectedRecipient { code }, "21211")]), ("b", &[accepts("v-2")])]).build().await;

@@ -118,6 +118,7 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     pub providers: Vec<Arc<Scripted>>,
     pub clock: Clock,
+    setup: Setup,
     _folder: TempDir,
 }
 
@@ -129,23 +130,25 @@ impl Setup {
         let (store, _) = Sqlite::open(&folder.path().join("tidings.db"), keyring, clock, |_| {}).await.unwrap();
         let store: Arc<dyn Messages> = Arc::new(store);
         let metrics = Arc::new(Metrics::new());
-        let mut providers = Vec::new();
-        let mut accounts = Vec::new();
-        for (name, script) in &self.scripts {
-            let provider = Arc::new(Scripted { script: Mutex::new(script.iter().cloned().collect()), calls: Mutex::default() });
-            providers.push(Arc::clone(&provider));
-            accounts.push(self.account(name, provider, &metrics));
-        }
+        let scripted =
+            |(_, script): &(_, Vec<Does>)| Scripted { script: Mutex::new(script.iter().cloned().collect()), calls: Mutex::default() };
+        let providers: Vec<Arc<Scripted>> = self.scripts.iter().map(|script| Arc::new(scripted(script))).collect();
+        let desks = Arc::new(Desks::new(self.desk(1, &providers, &metrics, clock)));
+        let settings = Settings { permits: [self.permits; 3], lease: Duration::from_secs(30), owner: 99 };
+        let directory = Arc::new(OneApp { suspended: self.suspended });
+        let worker = Worker::new(Arc::clone(&store), Arc::clone(&desks), directory, clock, Arc::clone(&metrics), settings);
+        World { store, worker, metrics, providers, clock, desks, setup: self, _folder: folder }
+    }
+
+    /// A routing revision with all providers, in their order.
+    fn desk(&self, revision: u32, providers: &[Arc<Scripted>], metrics: &Metrics, clock: Clock) -> Desk {
+        let accounts: Vec<Account> =
+            self.scripts.iter().zip(providers).map(|((name, _), provider)| self.account(name, Arc::clone(provider), metrics)).collect();
         let places = (0..accounts.len()).collect();
         let route = Route { channel: None, category: None, prefixes: vec![], apps: vec![], select: Select::Priority, places };
         let (per_message, per_s, most) = self.budget;
         let budget = BudgetSettings::new(per_message, per_s, most).unwrap();
-        let spec = DeskSpec { revision: 1, accounts, routes: vec![route], budget, seed: 1, listens: false };
-        let desks = Arc::new(Desks::new(Desk::new(spec, clock.moment())));
-        let settings = Settings { permits: [self.permits; 3], lease: Duration::from_secs(30), owner: 99 };
-        let directory = Arc::new(OneApp { suspended: self.suspended });
-        let worker = Worker::new(Arc::clone(&store), Arc::clone(&desks), directory, clock, Arc::clone(&metrics), settings);
-        World { store, worker, desks, metrics, providers, clock, _folder: folder }
+        Desk::new(DeskSpec { revision, accounts, routes: vec![route], budget, seed: 1, listens: false }, clock.moment())
     }
 
     fn account(&self, name: &str, provider: Arc<Scripted>, metrics: &Metrics) -> Account {
@@ -182,6 +185,12 @@ impl World {
         let id = message.id;
         self.store.accept(vec![NewMessage::waiting(message)]).await.unwrap();
         id
+    }
+
+    /// Puts the next routing revision into force, with the same providers.
+    pub fn revise(&self, revision: u32) {
+        let desk = self.setup.desk(revision, &self.providers, &self.metrics, self.clock);
+        self.desks.replace(desk, None, self.clock.moment());
     }
 
     pub async fn record(&self, id: MessageId) -> Record {
