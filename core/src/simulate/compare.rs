@@ -80,7 +80,7 @@ impl Summary {
             submitted: over(&|run| number(run.submitted)),
             unknown: over(&|run| number(run.unknown)),
             duplicates: over(&|run| number(run.duplicates)),
-            calls_wasted: over(&|run| run.faults.iter().map(|fault| number(fault.calls_wasted)).sum()),
+            calls_wasted: over(&|run| run.faults.iter().map(|fault| number(fault.calls_wasted)).fold(0.0, |sum, wasted| sum + wasted)),
             p99_ms: over(&|run| number(run.accept_to_submitted_ms.p99)),
             cost: over(&|run| run.cost),
             limit_excess: over(&|run| number(run.limit_excess)),
