@@ -3,9 +3,11 @@
 //! A [`Node`] is everything that one process shares: the stores, the control plane, the desks, and (unless it only serves the
 //! API) a worker. It starts in the order of dependence and stops in the reverse, so that nothing outlives what it needs.
 
+mod contracts;
 mod data_dir;
 mod desks;
 mod first_start;
+mod former;
 mod peers;
 mod rungs;
 mod tools;
@@ -64,6 +66,7 @@ pub struct Node {
     pub control: Arc<Control>,
     pub desks: Arc<Desks>,
     pub receipts: Arc<Confirm>,
+    reporting: Arc<former::Reporting>,
     pub accept: Arc<Accept>,
     pub readiness: Arc<Readiness>,
     role: Role,
@@ -97,6 +100,7 @@ impl Node {
         let tasks = TaskTracker::new();
         traces::start(&config.traces, &metrics, &tasks, &stop)?;
         let builder = desks::Builder::new(&config, &control, &desks, &receipts, &metrics, clock, role)?;
+        let reporting = Arc::new(former::Reporting::new(Arc::clone(&desks), Arc::clone(&control), builder.context()));
         builder.rebuild();
         tasks.spawn(builder.run(stop.clone()));
         tasks.spawn({
@@ -111,9 +115,9 @@ impl Node {
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
         let mut intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));
         if worker.is_some() {
-            rung.begin_work(&intake, &stop, &tasks)?;
+            rung.begin_work(&intake, &receipts, &stop, &tasks)?;
         }
-        rung.meet_peers(role, &desks, clock, &stop, &tasks);
+        rung.meet_peers(role, &desks, clock, &stop, &tasks)?;
         if !rung.hands_over() {
             intake = Intake::default();
         }
@@ -138,6 +142,7 @@ impl Node {
             control,
             desks,
             receipts,
+            reporting,
             accept,
             readiness,
             role,
@@ -160,8 +165,8 @@ impl Node {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let Self { rung, messages, control, receipts, accept, worker, desks, .. } = self;
-        drop((messages, control, receipts, accept, worker, desks));
+        let Self { rung, messages, control, receipts, reporting, accept, worker, desks, .. } = self;
+        drop((messages, control, receipts, reporting, accept, worker, desks));
         match Arc::into_inner(rung) {
             Some(rung) => rung.close().await,
             None => tracing::warn!("the stores were still in use at the end"),

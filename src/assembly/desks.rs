@@ -110,6 +110,11 @@ impl Builder {
         })
     }
 
+    /// What providers are built with.
+    pub fn context(&self) -> Context {
+        self.context.clone()
+    }
+
     /// Keeps the desks as the snapshot says.
     pub async fn run(self, stop: CancellationToken) {
         loop {

@@ -2,7 +2,10 @@
 //!
 //! The same semantics on each rung, chosen by three addresses. A rung knows how to begin and end its parts, and what is away.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::task::JoinHandle;
@@ -17,6 +20,7 @@ use crate::{
         Envelopes, Parts, Road, Settled,
         kafka::{Producer, Topics, TopicsError},
     },
+    receipts::Confirm,
     recorder::Recorder,
     seal::Keyring,
     shared::{Redis, Shared},
@@ -30,6 +34,8 @@ use crate::{
 
 /// How long closing the store may take before the process ends anyway: every commit is on disk already.
 const CLOSING: Duration = Duration::from_secs(2);
+/// Weeks are made eight ahead: this often is often enough.
+const PARTITIONS_EVERY: Duration = Duration::from_hours(6);
 /// Calls of a road that has other ways to go: a frozen database is given up before a sender gives up.
 const CALL_WITH_STANDBY: Duration = Duration::from_millis(800);
 
@@ -51,6 +57,8 @@ pub struct Service {
 pub struct Rung {
     pub messages: Arc<dyn Messages>,
     pub documents: Arc<dyn ControlStore>,
+    /// Hears what receipts meant that the recorder writes.
+    told: Arc<OnceLock<Arc<Confirm>>>,
     backing: Backing,
 }
 
@@ -91,11 +99,13 @@ impl Rung {
             Some(url) => Some(Arc::new(Redis::connect(url.expose(), &config.redis.key_prefix).context("redis.url")?)),
         };
         let Some(brokers) = &config.kafka.brokers else {
-            return Ok(Self { messages: Arc::clone(&store) as _, documents, backing: Backing::Postgres { store, redis } });
+            let told = Arc::default();
+            return Ok(Self { messages: Arc::clone(&store) as _, documents, told, backing: Backing::Postgres { store, redis } });
         };
         let Some(redis) = redis else { bail!("kafka.brokers needs redis.url: the rungs are climbed one after the other") };
-        let (road, recording, recorder) = Self::kafka(config, brokers, keyring, clock, &store, &redis, role).await?;
-        Ok(Self { messages: Arc::clone(&road) as _, documents, backing: Backing::Kafka { store, redis, road, recording, recorder } })
+        let told = Arc::default();
+        let (road, recording, recorder) = Self::kafka(config, (brokers, role), keyring, clock, (&store, &redis), &told).await?;
+        Ok(Self { messages: Arc::clone(&road) as _, documents, told, backing: Backing::Kafka { store, redis, road, recording, recorder } })
     }
 
     async fn sqlite(data_dir: &DataDir, keyring: &Arc<Keyring>, clock: Clock, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
@@ -114,18 +124,18 @@ impl Rung {
         Ok(Self {
             messages: Arc::new(messages.clone()),
             documents: Arc::new(control.clone()),
+            told: Arc::default(),
             backing: Backing::Sqlite { messages, writer, control },
         })
     }
 
     async fn kafka(
         config: &Config,
-        brokers: &str,
+        (brokers, role): (&str, Role),
         keyring: &Arc<Keyring>,
         clock: Clock,
-        store: &Arc<PostgresStore>,
-        redis: &Arc<Redis>,
-        role: Role,
+        (store, redis): (&Arc<PostgresStore>, &Arc<Redis>),
+        told: &Arc<OnceLock<Arc<Confirm>>>,
     ) -> anyhow::Result<(Arc<Road>, CancellationToken, TaskTracker)> {
         let topics = Topics::new(&config.kafka.topic_prefix);
         match topics.ensure(brokers, config.kafka.partitions, config.kafka.replication).await {
@@ -141,7 +151,8 @@ impl Rung {
         let group = format!("{}-recorder", config.kafka.group);
         let (recording, recorder) = (CancellationToken::new(), TaskTracker::new());
         if role.works() {
-            let writes = Recorder::start(brokers, &group, &topics, envelopes.clone(), Arc::clone(store)).context("kafka.brokers")?;
+            let (envelopes, store, told) = (envelopes.clone(), Arc::clone(store), Arc::clone(told));
+            let writes = Recorder::start(brokers, &group, &topics, envelopes, store, told).context("kafka.brokers")?;
             recorder.spawn(writes.run(recording.clone()));
         }
         let road = Road::new(Parts {
@@ -161,8 +172,16 @@ impl Rung {
         Ok((road, recording, recorder))
     }
 
-    /// Lets a worker hear what other processes put and what Kafka brings.
-    pub fn begin_work(&self, intake: &Intake, stop: &CancellationToken, tasks: &TaskTracker) -> anyhow::Result<()> {
+    /// Lets a worker hear what other processes put and what Kafka brings; `receipts` hears what those meant that it records.
+    pub fn begin_work(
+        &self,
+        intake: &Intake,
+        receipts: &Arc<Confirm>,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<()> {
+        // Named once, when the process is built.
+        drop(self.told.set(Arc::clone(receipts)));
         let store = match &self.backing {
             Backing::Sqlite { .. } => return Ok(()),
             Backing::Postgres { store, .. } => store,
@@ -184,15 +203,30 @@ impl Rung {
     }
 
     /// Shares health with the other processes and, as a worker, contracts.
-    pub fn meet_peers(&self, role: Role, desks: &Arc<Desks>, clock: Clock, stop: &CancellationToken, tasks: &TaskTracker) {
+    pub fn meet_peers(
+        &self,
+        role: Role,
+        desks: &Arc<Desks>,
+        clock: Clock,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<()> {
         let (store, redis) = match &self.backing {
-            Backing::Sqlite { .. } => return,
+            Backing::Sqlite { .. } => return Ok(()),
             Backing::Postgres { store, redis } => (store, redis.clone()),
             Backing::Kafka { store, redis, .. } => (store, Some(Arc::clone(redis))),
         };
         let node = tidings_core::id::uuid_v7(clock.now(), clock.random());
-        let peers = Peers { works: role.works(), redis, store: Arc::clone(store), desks: Arc::clone(desks), clock, node };
+        if role.works() {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(keep_partitions(Arc::clone(store), clock)));
+        }
+        let members = match &self.backing {
+            Backing::Kafka { road, .. } if role.works() => Some(road.members().context("kafka.brokers")?),
+            _ => None,
+        };
+        let peers = Peers { works: role.works(), redis, store: Arc::clone(store), members, desks: Arc::clone(desks), clock, node };
         tasks.spawn(peers.run(stop.clone()));
+        Ok(())
     }
 
     /// Whether a message may be handed to a worker of this process as soon as it is durable. With Kafka, whoever consumes it
@@ -253,8 +287,8 @@ impl Rung {
 
     /// After everything that uses it has ended.
     pub async fn close(self) {
-        let Self { messages, documents, backing } = self;
-        drop((messages, documents));
+        let Self { messages, documents, told, backing } = self;
+        drop((messages, documents, told));
         match backing {
             Backing::Sqlite { messages, writer, control } => {
                 control.close().await;
@@ -272,6 +306,16 @@ impl Rung {
                     tracing::warn!("the recorder was still writing at the end: what it has not committed comes again");
                 }
             }
+        }
+    }
+}
+
+/// Makes the partitions of the coming weeks, for as long as the process runs.
+async fn keep_partitions(store: Arc<PostgresStore>, clock: Clock) {
+    loop {
+        tokio::time::sleep(PARTITIONS_EVERY).await;
+        if let Err(error) = store.make_weeks(clock.now()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the coming weeks' partitions could not be made yet");
         }
     }
 }

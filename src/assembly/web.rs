@@ -21,7 +21,11 @@ impl Node {
             control: Arc::clone(&self.control),
             accept: Arc::clone(&self.accept),
             messages: Arc::clone(&self.messages),
-            receipts: Arc::new(receipts::Intake::new(Arc::clone(&self.desks) as _, Arc::clone(&self.receipts), Arc::clone(&self.metrics))),
+            receipts: Arc::new(receipts::Intake::new(
+                Arc::clone(&self.reporting) as _,
+                Arc::clone(&self.receipts),
+                Arc::clone(&self.metrics),
+            )),
             desks: Arc::clone(&self.desks),
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),

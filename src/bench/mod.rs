@@ -6,6 +6,7 @@
 //! share the machine, and the report says what CPU each side used. A message counts as delivered when the vendor has it.
 
 mod figures;
+mod ladder;
 pub mod load;
 mod process;
 pub mod relay;

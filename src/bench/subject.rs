@@ -36,6 +36,11 @@ impl Account {
 
 /// Starts Tidings on an empty store in `home`.
 pub async fn tidings(home: &Path, accounts: &[Account], clock: Clock) -> anyhow::Result<Subject> {
+    tidings_on(home, accounts, "", clock).await
+}
+
+/// Starts Tidings with these settings beside the usual ones: on other servers.
+pub async fn tidings_on(home: &Path, accounts: &[Account], settings: &str, clock: Clock) -> anyhow::Result<Subject> {
     if home.exists() {
         std::fs::remove_dir_all(home).context("the last run's folder cannot be removed")?;
     }
@@ -43,7 +48,7 @@ pub async fn tidings(home: &Path, accounts: &[Account], clock: Clock) -> anyhow:
     let address = free_address().await?;
     let (config, bootstrap) = (home.join("tidings.toml"), home.join("bootstrap.toml"));
     std::fs::write(&bootstrap, bootstrap_file(accounts))?;
-    std::fs::write(&config, config_file(home, address, &bootstrap))?;
+    std::fs::write(&config, config_file(home, address, &bootstrap) + settings)?;
     let config = config.to_str().context("the folder's name is not UTF-8")?;
     let mut process = Process::start(&["serve", "--config", config], &home.join("tidings.log"))?;
     process.ready(address, "/readyz", clock).await.with_context(|| format!("see {}", home.join("tidings.log").display()))?;

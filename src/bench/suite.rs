@@ -54,6 +54,8 @@ pub enum Part {
     Queued,
     Hanging,
     Backlog,
+    /// The same flood on PostgreSQL, with Redis, with Kafka: the servers that the environment names.
+    Ladder,
 }
 
 /// Measures `parts` and writes `figures.json` and `figures.md` below `out`.
@@ -67,6 +69,7 @@ pub async fn run(scale: Scale, parts: &[Part], out: &Path, clock: Clock) -> anyh
             Part::Queued => suite.queued().await?,
             Part::Hanging => suite.hanging().await?,
             Part::Backlog => suite.backlog().await?,
+            Part::Ladder => suite.ladder().await?,
         }
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -97,11 +100,11 @@ pub async fn profile(messages: u64, out: &Path, clock: Clock) -> anyhow::Result<
     Ok(())
 }
 
-struct Suite {
-    bench: Bench,
-    scale: Scale,
-    home: PathBuf,
-    rows: Vec<Row>,
+pub(super) struct Suite {
+    pub(super) bench: Bench,
+    pub(super) scale: Scale,
+    pub(super) home: PathBuf,
+    pub(super) rows: Vec<Row>,
 }
 
 impl Suite {

@@ -39,6 +39,7 @@ pub async fn carry(mut journey: Journey, first: Option<Ticket>) {
                 call
             }
         };
+        let Some(call) = journey.depart(call).await else { return };
         match journey.submit(call).await {
             Decision::NextProvider | Decision::RetryAt(_) => {}
             decision => return journey.settle(Next::Close(closed_by(decision))).await,

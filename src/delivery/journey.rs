@@ -44,6 +44,8 @@ pub struct Journey {
     routing: Routing,
     pub(super) course: Course,
     pub(super) lease: Lease,
+    /// When the lease of the last attempt is over.
+    pub(super) over: Moment,
     /// Of the recipient, for consistent hashing.
     key: u64,
 }
@@ -96,6 +98,7 @@ impl Journey {
             status,
             attempts,
             unsettled: false,
+            over: moment,
             routing,
             lease,
         };

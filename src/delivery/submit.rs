@@ -48,6 +48,7 @@ impl Journey {
             self.desk.retry().0.first_try(self.message.app, ticket.provider);
         }
         self.attempts.push(Attempt { opened, ended: None });
+        self.over = self.worker.clock.moment() + account.spec.timeout + LEASE_AFTER_TIMEOUT;
         Lease { until: now + account.spec.timeout + LEASE_AFTER_TIMEOUT, ..self.lease }
     }
 
@@ -78,6 +79,7 @@ impl Journey {
                     // Without the lease somebody else may have the message; it is theirs when the store is back.
                     if self.worker.clock.now() + pause >= self.lease.until || self.worker.stopping.is_cancelled() {
                         self.desk.abandon(ticket);
+                        self.give_up().await;
                         return None;
                     }
                     tokio::time::sleep(pause).await;
@@ -88,6 +90,27 @@ impl Journey {
         self.lease = lease;
         self.unsettled = false;
         Some(self.begun(ticket))
+    }
+
+    /// Lets go of a message that could not be opened; whether that is heard or not, its lease is over soon.
+    async fn give_up(&self) {
+        drop(self.worker.store.hand_back(vec![self.message.id], self.lease.owner, self.worker.clock.now()).await);
+    }
+
+    /// Waits for the call's place among its provider's. `None` if the lease is over by then, by the monotonic clock: a process
+    /// that was frozen must not call a provider after somebody else has.
+    pub async fn depart(&self, call: Call) -> Option<Call> {
+        let now = self.worker.clock.moment();
+        let departs = self.desk.fleet().departs(now, &call.ticket);
+        if departs > now {
+            tokio::time::sleep_until(self.worker.clock.instant(departs)).await;
+        }
+        if self.worker.clock.moment() < self.over {
+            return Some(call);
+        }
+        self.worker.metrics.queue.lease_lost();
+        self.desk.abandon(call.ticket);
+        None
     }
 
     fn submission(&self, account: &Account, attempt: u32) -> Submission {

@@ -63,7 +63,7 @@ impl Confirm {
         let mut outcome = Ok(());
         while let Some(written) = writing.join_next().await {
             match written {
-                Ok((says, at, Ok(matched))) => self.tell(provider, says, at, matched),
+                Ok((says, at, Ok(matched))) => self.tell(provider, says, at, &matched),
                 Ok((_, _, Err(error))) => outcome = Err(error),
                 Err(panicked) => outcome = Err(Error::Broken(panicked.into())),
             }
@@ -71,11 +71,23 @@ impl Confirm {
         outcome
     }
 
-    fn tell(&self, provider: &str, says: ReceiptStatus, at: Timestamp, matched: ReceiptMatch) {
-        let ReceiptMatch::Known { id, app, status, moved, contradicts, submitted_at } = matched else {
-            let fate = if matched == ReceiptMatch::Early { ReceiptFate::Early } else { ReceiptFate::Repeated };
-            self.metrics.receipts.received(fate);
-            return;
+    /// A receipt was written by the recorder: whoever learns from it hears what it meant.
+    pub fn recorded(&self, fact: &ReceiptFact, matched: &ReceiptMatch) {
+        const ALL: [ReceiptStatus; 3] = [ReceiptStatus::Submitted, ReceiptStatus::Delivered, ReceiptStatus::Undelivered];
+        if let Some(says) = ALL.into_iter().find(|says| says.message_status() == fact.status) {
+            self.tell(&fact.provider, says, fact.at, matched);
+        }
+    }
+
+    fn tell(&self, provider: &str, says: ReceiptStatus, at: Timestamp, matched: &ReceiptMatch) {
+        let (id, app, status, moved, contradicts, submitted_at) = match *matched {
+            ReceiptMatch::Known { id, app, status, moved, contradicts, submitted_at } => {
+                (id, app, status, moved, contradicts, submitted_at)
+            }
+            ReceiptMatch::Early => return self.metrics.receipts.received(ReceiptFate::Early),
+            ReceiptMatch::Duplicate(_) => return self.metrics.receipts.received(ReceiptFate::Repeated),
+            // Counted where it is recorded.
+            ReceiptMatch::Published => return,
         };
         let fate = match (contradicts, moved) {
             (true, _) => ReceiptFate::Contradicts,

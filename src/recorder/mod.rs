@@ -4,7 +4,11 @@
 //! So the store's speed never bounds accepting, and the store away is no special path, only lag: records stay in Kafka
 //! until they are written, and are committed only then.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tidings_core::{id::MessageId, message::Lane};
 use tokio::sync::Notify;
@@ -15,6 +19,7 @@ use crate::{
         Envelopes, Fact, Settled,
         kafka::{Consumer, Record, Topics},
     },
+    receipts::Confirm,
     store::{Error, Messages, NewMessage, ReceiptFact, postgres::PostgresStore},
 };
 
@@ -33,22 +38,25 @@ pub struct Recorder {
     topics: usize,
     envelopes: Envelopes,
     store: Arc<PostgresStore>,
+    told: Arc<OnceLock<Arc<Confirm>>>,
 }
 
 impl Recorder {
+    /// `told` hears what receipts meant, once it is there.
     pub fn start(
         brokers: &str,
         group: &str,
         topics: &Topics,
         envelopes: Envelopes,
         store: Arc<PostgresStore>,
+        told: Arc<OnceLock<Arc<Confirm>>>,
     ) -> Result<Self, crate::queue::kafka::KafkaError> {
         let names: Vec<String> = Lane::ALL.iter().map(|lane| topics.messages(*lane)).chain([topics.outcomes()]).collect();
         let arrived = Arc::new(Notify::new());
         let woken = Arc::clone(&arrived);
         let count = names.len();
         let consumer = Consumer::start(brokers, group, names, move |_| woken.notify_one())?;
-        Ok(Self { consumer, arrived, topics: count, envelopes, store })
+        Ok(Self { consumer, arrived, topics: count, envelopes, store, told })
     }
 
     /// Runs until `stop`; what was not written by then comes again.
@@ -77,7 +85,7 @@ impl Recorder {
             let Err(error) = self.try_write(&messages, &receipts).await else { return true };
             if !error.is_unavailable() {
                 // A fact that cannot be written must not hold up the others: each goes alone, and what is broken is told.
-                self.one_by_one(&messages).await;
+                self.one_by_one(&messages, &receipts).await;
                 return true;
             }
             tracing::warn!(error = &error as &dyn std::error::Error, "the recorder waits for the store");
@@ -93,15 +101,23 @@ impl Recorder {
             self.store.record(messages).await?;
         }
         for receipt in receipts {
-            self.store.receipt(receipt.clone()).await?;
+            let matched = self.store.receipt(receipt.clone()).await?;
+            if let Some(told) = self.told.get() {
+                told.recorded(receipt, &matched);
+            }
         }
         Ok(())
     }
 
-    async fn one_by_one(&self, messages: &[(NewMessage, Option<Settled>)]) {
+    async fn one_by_one(&self, messages: &[(NewMessage, Option<Settled>)], receipts: &[ReceiptFact]) {
         for message in messages {
             if let Err(error) = self.store.record(std::slice::from_ref(message)).await {
                 tracing::error!(message = %message.0.message.id, error = &error as &dyn std::error::Error, "a fact cannot be recorded");
+            }
+        }
+        for receipt in receipts {
+            if let Err(error) = self.try_write(&[], std::slice::from_ref(receipt)).await {
+                tracing::error!(provider = receipt.provider, error = &error as &dyn std::error::Error, "a receipt cannot be recorded");
             }
         }
     }

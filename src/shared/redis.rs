@@ -4,7 +4,13 @@
 //! task tries again a few times a second, so that an outage costs a request nothing. A broken connection is always noticed,
 //! never silently renewed: whoever listens on [`Redis::returns`] learns that Redis may have lost what it was told last.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -17,12 +23,14 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared, Tried, scripts};
+use crate::clock::Clock;
 
 /// An answer takes well under a millisecond; a Redis that needs longer is frozen or drowning.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two tries to connect, and between two looks at a healthy connection.
 const PAUSE: Duration = Duration::from_millis(250);
+const PROBE_LASTS: Duration = Duration::from_mins(1);
 
 struct Scripts {
     claim: Script,
@@ -43,6 +51,7 @@ pub struct Redis {
     broken: Arc<Notify>,
     /// Counts connections: each new one may have come to a Redis that forgot.
     connected: watch::Receiver<u64>,
+    times: Times,
     scripts: Scripts,
     keeper: tokio::task::JoinHandle<()>,
 }
@@ -54,7 +63,8 @@ impl Redis {
         let connection = Arc::new(ArcSwapOption::empty());
         let broken = Arc::new(Notify::new());
         let (tell, connected) = watch::channel(0);
-        let keeper = tokio::spawn(keep_connected(client, Arc::clone(&connection), Arc::clone(&broken), tell));
+        let times = Times { clock: Clock::system(), probe: format!("{prefix}:probe:write").into(), ahead_ms: Arc::default() };
+        let keeper = tokio::spawn(keep_connected(client, Arc::clone(&connection), Arc::clone(&broken), tell, times.clone()));
         let scripts = Scripts {
             claim: Script::new(scripts::CLAIM),
             look: Script::new(scripts::LOOK),
@@ -66,7 +76,7 @@ impl Redis {
             try_once: Script::new(scripts::TRY),
             take_back: Script::new(scripts::TAKE_BACK),
         };
-        Ok(Self { prefix: prefix.to_owned(), connection, broken, connected, scripts, keeper })
+        Ok(Self { prefix: prefix.to_owned(), connection, broken, connected, times, scripts, keeper })
     }
 
     /// Changes with every new connection; 0 while there has been none.
@@ -136,36 +146,85 @@ impl Drop for Redis {
     }
 }
 
+/// The server's time, as of the last look at the connection.
+#[derive(Clone)]
+struct Times {
+    clock: Clock,
+    /// Written at every look: a server that is full or a replica answers, and keeps nothing.
+    probe: Arc<str>,
+    /// Milliseconds that the server's calendar is ahead of our monotonic clock.
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Times {
+    fn local_ms(&self) -> i64 {
+        i64::try_from(self.clock.moment().since_start().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// The server's time after which nobody waits for a call that is made now.
+    fn deadline(&self) -> i64 {
+        self.local_ms() + self.ahead_ms.load(Ordering::Relaxed) + i64::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Asks whether the server takes writes, and what time it has.
+    async fn ask(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+        let () = redis::cmd("SET").arg(&*self.probe).arg(1).arg("PX").arg(millis(PROBE_LASTS)).query_async(connection).await?;
+        let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(connection).await?;
+        // Counted from after the answer: a slow answer makes deadlines earlier, never later.
+        self.ahead_ms.store(seconds * 1_000 + micros / 1_000 - self.local_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 async fn keep_connected(
     client: Client,
     connection: Arc<ArcSwapOption<MultiplexedConnection>>,
     broken: Arc<Notify>,
     tell: watch::Sender<u64>,
+    times: Times,
 ) {
     let config = || AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(Some(CALL_TIMEOUT));
+    // Said once, not at every try.
+    let mut refused = None;
     loop {
         let fresh = timeout(CONNECT_TIMEOUT, async {
             let mut fresh = client.get_multiplexed_async_connection_with_config(&config()).await?;
             // A frozen server still completes connects: it counts once it answers.
-            let () = redis::cmd("PING").query_async(&mut fresh).await?;
+            times.ask(&mut fresh).await?;
             Ok::<_, redis::RedisError>(fresh)
         });
-        let Ok(Ok(fresh)) = fresh.await else {
-            sleep(PAUSE).await;
-            continue;
+        let fresh = match fresh.await {
+            Ok(Ok(fresh)) => fresh,
+            Ok(Err(error)) if is_refusal(&error) => {
+                if refused.replace(error.kind()) != Some(error.kind()) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "redis answers and cannot be used: going on without it");
+                }
+                sleep(PAUSE).await;
+                continue;
+            }
+            _ => {
+                sleep(PAUSE).await;
+                continue;
+            }
         };
+        refused = None;
         connection.store(Some(Arc::new(fresh.clone())));
         tell.send_modify(|count| *count += 1);
         let mut watched = fresh;
         loop {
             let pause = timeout(PAUSE, broken.notified()).await;
-            let ping: Result<redis::RedisResult<()>, _> = timeout(CALL_TIMEOUT, redis::cmd("PING").query_async(&mut watched)).await;
-            if pause.is_ok() || !matches!(ping, Ok(Ok(()))) {
+            let answer = timeout(CALL_TIMEOUT, times.ask(&mut watched)).await;
+            if pause.is_ok() || !matches!(answer, Ok(Ok(()))) {
                 break;
             }
         }
         connection.store(None);
     }
+}
+
+/// The server said no: full, read-only, a wrong password. Everything else is silence.
+fn is_refusal(error: &redis::RedisError) -> bool {
+    matches!(error.kind(), redis::ErrorKind::Server(_) | redis::ErrorKind::Extension | redis::ErrorKind::AuthenticationFailed)
 }
 
 fn nonsense() -> Away {
@@ -205,19 +264,22 @@ impl Shared for Redis {
     }
 
     async fn claim(&self, writes: &[ClaimWrite]) -> Result<Vec<ClaimAnswer>, Away> {
+        let deadline = self.times.deadline();
         let invocations = writes.iter().map(|write| {
             let mut invocation = self.scripts.claim.prepare_invoke();
             invocation.key(self.key("claim", write.id.uuid().simple()));
             invocation.arg(write.owner).arg(write.state.word()).arg(write.number);
-            invocation.arg(millis(write.lease)).arg(millis(write.keep)).arg(write.body.as_slice());
+            invocation.arg(millis(write.lease)).arg(millis(write.keep)).arg(write.body.as_slice()).arg(deadline);
             invocation
         });
         let answers = self.many(&self.scripts.claim, invocations.collect()).await?;
         let answer = |value| match value {
-            Value::Int(1) => ClaimAnswer::Written,
-            _ => ClaimAnswer::Lost,
+            Value::Int(1) => Ok(ClaimAnswer::Written),
+            Value::Int(0) => Ok(ClaimAnswer::Lost),
+            Value::Int(_) => Err(Away(anyhow::anyhow!("the claim came too late"))),
+            _ => Err(nonsense()),
         };
-        Ok(answers.into_iter().map(answer).collect())
+        answers.into_iter().map(answer).collect()
     }
 
     async fn cancel(&self, id: MessageId, keep: Duration) -> Result<bool, Away> {

@@ -1,11 +1,13 @@
 //! The scripts that run inside Redis. Each reads and writes one key, by the server's clock.
 
-/// `KEYS[1]` claim; `ARGV`: owner, state, number, lease ms, keep ms, body. Answers 1 if written.
+/// `KEYS[1]` claim; `ARGV`: owner, state, number, lease ms, keep ms, body, server's time until which the writer waits. Answers
+/// 1 if written, -1 if the writer has given up waiting: a server that thaws finds what was sent to it before.
 ///
 /// A writer that is not the owner must come after the lease, and must know of the last attempt: it writes a higher number.
 pub const CLAIM: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now > tonumber(ARGV[7]) then return -1 end
 local claim = redis.call('HMGET', KEYS[1], 'owner', 'until', 'state', 'number')
 if claim[1] then
     if claim[3] == 'cancelled' then return 0 end

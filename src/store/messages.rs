@@ -149,6 +149,8 @@ pub enum ReceiptMatch {
     Duplicate(MessageId),
     /// Nobody knows it yet: it is kept, and joined when the submission's answer comes.
     Early,
+    /// It is durable, and applied by whoever records: what it means is told there.
+    Published,
 }
 
 /// Answer to [`Messages::cancel`].

@@ -33,6 +33,10 @@ pub fn redis() -> Option<String> {
     given("TIDINGS_TEST_REDIS_URL")
 }
 
+pub fn kafka() -> Option<String> {
+    given("TIDINGS_TEST_KAFKA_BROKERS")
+}
+
 pub fn chromedriver() -> Option<String> {
     given("TIDINGS_TEST_CHROMEDRIVER")
 }

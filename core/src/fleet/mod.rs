@@ -170,6 +170,11 @@ impl Fleet {
         self.collect(now, place);
     }
 
+    /// When a call may depart that is ready now, so that calls reach the provider as evenly as they were chosen.
+    pub fn departs(&mut self, now: Moment, ticket: &Ticket) -> Moment {
+        self.limits.departs(now, ticket.provider, ticket.segments)
+    }
+
     /// A call was never made: the message was cancelled, or somebody else has it.
     pub fn abandoned(&mut self, ticket: Ticket) {
         let mut limits = std::mem::take(&mut self.limits);
@@ -212,9 +217,9 @@ impl Fleet {
         std::mem::take(&mut self.events)
     }
 
-    /// This process's share of a provider's contract, in segments per second, until `until`; then the configured rate stands.
-    pub fn grant(&mut self, provider: usize, per_s: f64, until: Moment) {
-        self.limits.grant(provider, per_s, until);
+    /// This process's part of a provider's contract, 0 to 1, until `until`; then it has none.
+    pub fn grant(&mut self, provider: usize, part: f64, until: Moment) {
+        self.limits.grant(provider, part, until);
     }
 
     /// The providers' names, by place.

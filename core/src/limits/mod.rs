@@ -3,16 +3,18 @@
 //! [`Window`] counts the segments of the last second to the call, so that no second sees more than the contract and ten
 //! seconds see all of it; a token bucket would allow twice the contract in the second after a pause. [`Learned`] is the
 //! limit that throttled answers teach where the contract says nothing or too much. Both answer with a *time* at which
-//! there will be room, so that a message can wait or park until then instead of asking again. The contract is the whole
-//! cluster's; what this process may use of it is granted from outside by [`Limits::grant`], a second at a time, and
-//! without a grant the configured share stands.
+//! there will be room, so that a message can wait or park until then instead of asking again. [`Spacing`] keeps calls apart,
+//! so that the provider counts what was counted here. The contract is the whole cluster's; what this process may use of it
+//! is granted from outside by [`Limits::grant`], for a moment at a time; who was never granted anything has it alone.
 
 mod learned;
 mod pace;
+mod spacing;
 mod window;
 
 use std::time::Duration;
 
+use self::spacing::{CATCHES_UP, Spacing};
 pub use self::{learned::Learned, window::Window};
 use crate::{message::Lane, time::Moment};
 
@@ -49,6 +51,8 @@ struct Gate {
     contract: Contract,
     granted: Option<Grant>,
     window: Window,
+    chosen: Spacing,
+    departed: Spacing,
     learned: Learned,
     in_flight: u32,
     /// When a lane was refused last, by [`Lane::index`].
@@ -57,7 +61,8 @@ struct Gate {
 
 #[derive(Clone, Copy, Debug)]
 struct Grant {
-    per_s: f64,
+    /// Of the contract, 0 to 1.
+    part: f64,
     until: Moment,
 }
 
@@ -67,6 +72,8 @@ impl Gate {
             contract,
             granted: None,
             window: Window::new(rate(contract.max_per_s)),
+            chosen: Spacing::default(),
+            departed: Spacing::default(),
             learned: Learned::default(),
             in_flight: 0,
             refused: [None; Lane::ALL.len()],
@@ -74,12 +81,35 @@ impl Gate {
     }
 
     fn refresh(&mut self, now: Moment) {
-        if self.granted.is_some_and(|grant| grant.until <= now) {
-            self.granted = None;
-        }
         let contract = rate(self.contract.max_per_s);
-        let share = self.granted.map_or(contract, |grant| grant.per_s.min(contract));
-        self.window.set_rate(share.min(self.learned.per_s(now)));
+        let share = if contract.is_finite() { contract * self.part(now) } else { contract };
+        let (before, after) = (self.window.rate(), share.min(self.learned.per_s(now)));
+        self.window.set_rate(after);
+        if before.to_bits() != after.to_bits() && before.is_finite() && after > 0.0 {
+            self.chosen.stretch(now, before / after);
+            self.departed.stretch(now, before / after);
+        }
+    }
+
+    /// What this process may use of the contract. Whoever shares it has nothing once its grant is over.
+    fn part(&self, now: Moment) -> f64 {
+        self.granted.map_or(1.0, |grant| if grant.until <= now { 0.0 } else { grant.part })
+    }
+
+    /// Calls in flight that may be out here. A share of a small cap is one call at least: it would be none anywhere otherwise.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a u32 is a u32")]
+    fn may_be_out(&self, now: Moment) -> u32 {
+        match (self.contract.max_in_flight, self.part(now)) {
+            (0, _) => u32::MAX,
+            (_, 0.0) => 0,
+            (cap, part) => ((f64::from(cap) * part).round() as u32).max(1),
+        }
+    }
+
+    /// How long one segment lasts at the rate that holds; nothing without one.
+    fn seconds(&self) -> f64 {
+        let rate = self.window.rate();
+        if rate > 0.0 && rate.is_finite() { rate.recip() } else { 0.0 }
     }
 
     fn is_preceded(&self, now: Moment, lane: Lane) -> bool {
@@ -113,9 +143,10 @@ impl Limits {
     pub fn room(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) -> Result<(), Full> {
         let Some(gate) = self.gates.get_mut(provider) else { return Ok(()) };
         gate.refresh(now);
-        let full = match gate.window.free_at(now, segments).max(gate.learned.blocked_until()) {
+        let spaced = if gate.seconds() > 0.0 { gate.chosen.free_at(now) } else { now };
+        let full = match gate.window.free_at(now, segments).max(gate.learned.blocked_until()).max(spaced) {
             at if at > now => Full::Rate(at),
-            _ if gate.contract.max_in_flight > 0 && gate.in_flight >= gate.contract.max_in_flight => Full::InFlight,
+            _ if gate.in_flight >= gate.may_be_out(now) => Full::InFlight,
             _ if gate.is_preceded(now, lane) => Full::Rate(now + PRECEDENCE),
             _ => return Ok(()),
         };
@@ -127,6 +158,7 @@ impl Limits {
     pub fn take(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) {
         let Some(gate) = self.gates.get_mut(provider) else { return };
         gate.window.take(now, segments);
+        gate.chosen.take(now, segments, gate.seconds());
         gate.learned.submitted(now, segments);
         gate.in_flight += 1;
         gate.refused[lane.index()] = None;
@@ -138,6 +170,14 @@ impl Limits {
             gate.window.postpone(taken, now, segments);
             gate.learned.postponed(taken, now, segments);
         }
+    }
+
+    /// When a call that took room and is ready to go may depart: `now`, or a little later so that calls keep their distance.
+    pub fn departs(&mut self, now: Moment, provider: usize, segments: u32) -> Moment {
+        let Some(gate) = self.gates.get_mut(provider) else { return now };
+        gate.refresh(now);
+        let seconds = gate.seconds() * CATCHES_UP;
+        if seconds > 0.0 { gate.departed.take(now, segments, seconds) } else { now }
     }
 
     /// A call that took room at `started` has ended.
@@ -154,10 +194,10 @@ impl Limits {
         }
     }
 
-    /// This process's share of the contract, in segments per second, until `until`; then the configured rate stands.
-    pub fn grant(&mut self, provider: usize, per_s: f64, until: Moment) {
+    /// This process's part of the contract, 0 to 1, until `until`; then it has none.
+    pub fn grant(&mut self, provider: usize, part: f64, until: Moment) {
         if let Some(gate) = self.gates.get_mut(provider) {
-            gate.granted = Some(Grant { per_s: per_s.max(0.0), until });
+            gate.granted = Some(Grant { part: part.clamp(0.0, 1.0), until });
         }
     }
 
@@ -243,11 +283,33 @@ mod tests {
     #[test]
     fn a_grant_lasts_until_its_time_and_never_raises_the_contract() {
         let mut limits = limits(10, 0);
-        limits.grant(0, 4.0, at(1_000));
+        limits.grant(0, 0.4, at(1_000));
         assert_eq!(limits.per_s(at(0), 0), Some(4.0));
+        assert_eq!(limits.per_s(at(1_000), 0), Some(0.0), "others may have it by now");
+        limits.grant(0, 4.0, at(2_000));
         assert_eq!(limits.per_s(at(1_000), 0), Some(10.0));
-        limits.grant(0, 40.0, at(2_000));
-        assert_eq!(limits.per_s(at(1_000), 0), Some(10.0));
+    }
+
+    #[test]
+    fn calls_in_flight_are_shared_like_the_rate() {
+        let mut limits = limits(0, 4);
+        limits.grant(0, 0.5, at(1_000));
+        limits.take(at(0), 0, 1, Lane::Normal);
+        assert!(limits.room(at(1), 0, 1, Lane::Normal).is_ok());
+        limits.take(at(1), 0, 1, Lane::Normal);
+        assert_eq!(limits.room(at(2), 0, 1, Lane::Normal), Err(Full::InFlight), "the other half is another process's");
+        limits.ended(0);
+        limits.ended(0);
+        assert_eq!(limits.room(at(1_000), 0, 1, Lane::Normal), Err(Full::InFlight), "the grant is over");
+    }
+
+    #[test]
+    fn calls_that_are_ready_together_depart_at_the_contracts_distance() {
+        let mut limits = limits(50, 0);
+        let departures: Vec<Moment> = (0..4).map(|_| limits.departs(at(1_000), 0, 1)).collect();
+        let distance = departures[3].since(departures[0]);
+        assert!((distance.as_secs_f64() - 0.06 * CATCHES_UP).abs() < 1e-6, "{distance:?}");
+        assert_eq!(Limits::new([Contract { max_per_s: 0, max_in_flight: 0 }]).departs(at(7), 0, 1), at(7), "without a rate at once");
     }
 
     #[test]

@@ -263,6 +263,12 @@ impl Consumer {
         self.shared.finished.notify_all();
     }
 
+    /// Whether a record is in a partition that is still assigned here: after a session without heartbeats none is.
+    pub fn holds(&self, token: Token) -> bool {
+        let inner = self.shared.inner();
+        inner.partitions.get(&(token.topic, token.partition)).is_some_and(|partition| partition.assignment == token.assignment)
+    }
+
     /// Records that were taken and are not finished.
     pub fn under_way(&self) -> usize {
         self.shared.inner().partitions.values().map(|partition| partition.offsets.under_way()).sum()

@@ -7,13 +7,15 @@
 mod consumer;
 mod dead;
 mod lag;
+mod members;
 mod producer;
 mod topics;
 
 pub use self::{
     consumer::{Consumer, Record, Token},
     dead::{DeadLetter, dead_letters},
-    lag::wait_until_passed,
+    lag::{Position, positions, wait_until_passed},
+    members::Members,
     producer::{NotPublished, Producer, Publish},
     topics::{Topics, TopicsError},
 };

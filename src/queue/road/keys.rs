@@ -67,7 +67,9 @@ pub async fn watch(road: &Arc<Road>) {
     let mut returns = shared.returns();
     loop {
         let connection = *returns.borrow_and_update();
-        if !shared.is_connected() {
+        if shared.is_connected() {
+            road.pay().await;
+        } else {
             road.keys.went_away(road.parts.clock.now());
         }
         if !road.keys.store_knows_all() && passed(road).await {
@@ -93,8 +95,8 @@ pub async fn watch(road: &Arc<Road>) {
 /// Whether the recorder has written everything that is in the topics now.
 async fn passed(road: &Arc<Road>) -> bool {
     let (brokers, group, topics) = (road.parts.brokers.clone(), road.parts.recorder.clone(), road.parts.topics.clone());
-    let lanes = tidings_core::message::Lane::ALL.iter().map(|lane| topics.messages(*lane)).collect();
-    let caught_up = tokio::task::spawn_blocking(move || kafka::wait_until_passed(&brokers, &group, lanes)).await;
+    let lanes: Vec<String> = tidings_core::message::Lane::ALL.iter().map(|lane| topics.messages(*lane)).collect();
+    let caught_up = tokio::task::spawn_blocking(move || kafka::wait_until_passed(&brokers, &group, &lanes)).await;
     matches!(caught_up, Ok(Ok(())))
 }
 

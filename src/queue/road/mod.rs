@@ -27,12 +27,12 @@ use tidings_core::{
 use super::{
     Envelopes, Fact, Settled,
     breaker::Breaker,
-    kafka::{Consumer, KafkaError, Producer, Publish, Token, Topics},
+    kafka::{Consumer, KafkaError, Members, Producer, Publish, Token, Topics},
 };
 use crate::{
     clock::Clock,
     delivery::Intake,
-    shared::{Redis, Shared},
+    shared::{ClaimWrite, Redis, Shared},
     store::{
         Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Joined, Lease, LeaseOwner, Messages, NewMessage, Opening,
         Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
@@ -75,12 +75,16 @@ struct Held {
     authority: Authority,
     /// Records that are finished once the message is.
     tokens: Vec<Token>,
+    /// Whether a claim of ours may stand in Redis, whoever is the authority now.
+    claimed: bool,
 }
 
 /// A message that Kafka brought.
 struct Arrived {
     new: NewMessage,
     token: Token,
+    /// The number of an attempt that may stand open in the claim and was never sent by us.
+    unsent: Option<u32>,
 }
 
 #[derive(Default)]
@@ -99,6 +103,8 @@ pub struct Road {
     consumer: OnceLock<Consumer>,
     wake: OnceLock<Intake>,
     keys: keys::Keys,
+    /// The ends of messages that Redis was not there to be told: their claims still say that somebody has them.
+    owed: Mutex<Vec<ClaimWrite>>,
 }
 
 impl Road {
@@ -111,6 +117,7 @@ impl Road {
             consumer: OnceLock::new(),
             wake: OnceLock::new(),
             keys: keys::Keys::default(),
+            owed: Mutex::default(),
         })
     }
 
@@ -147,6 +154,11 @@ impl Road {
         let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, arrived)?;
         drop((self.wake.set(intake), self.consumer.set(consumer)));
         Ok(())
+    }
+
+    /// Who counts the workers that consume.
+    pub fn members(&self) -> Result<Members, KafkaError> {
+        Members::new(&self.parts.brokers, &self.parts.group)
     }
 
     /// Commits how far everything came and leaves the group.
@@ -258,10 +270,21 @@ impl Messages for Road {
 
     async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error> {
         // What Kafka brought is not finished, so whoever gets the partition gets it.
-        let rows: Vec<MessageId> = {
+        let (mut rows, mut over) = (Vec::new(), Vec::new());
+        {
             let mut hands = self.hands();
-            ids.into_iter().filter(|id| hands.held.remove(id).is_none_or(|held| held.tokens.is_empty())).collect()
-        };
+            for id in ids {
+                match hands.held.remove(&id) {
+                    Some(held) if held.authority == Authority::Claim && !held.tokens.is_empty() => {}
+                    held => {
+                        // Where the row is the authority it says all that a record could.
+                        over.extend(held.map_or_else(Vec::new, |held| held.tokens));
+                        rows.push(id);
+                    }
+                }
+            }
+        }
+        self.finish(&over);
         if rows.is_empty() { Ok(()) } else { self.ask_store(self.parts.store.hand_back(rows, owner, now)).await }
     }
 
@@ -277,15 +300,16 @@ impl Messages for Road {
         self.parts.store.take_joined()
     }
 
+    /// Published, and written by the recorder with everything else about its message; by the store at once if Kafka is away.
     async fn receipt(&self, receipt: ReceiptFact) -> Result<ReceiptMatch, Error> {
-        match self.ask_store(self.parts.store.receipt(receipt.clone())).await {
-            Err(error) if error.is_unavailable() => {
-                let key = receipt.provider.as_bytes().to_vec();
-                let published = self.publish(&self.parts.topics.outcomes(), &[(key, Fact::Receipt(receipt))], None).await;
-                if published[0] { Ok(ReceiptMatch::Early) } else { Err(error) }
-            }
-            answer => answer,
+        let reference = receipt.reference.map(|id| id.uuid().as_bytes().to_vec());
+        let key = reference.unwrap_or_else(|| receipt.provider_message_id.clone().unwrap_or_default().into_bytes());
+        let facts = [(key, Fact::Receipt(receipt))];
+        if self.publish(&self.parts.topics.outcomes(), &facts, None).await[0] {
+            return Ok(ReceiptMatch::Published);
         }
+        let [(_, Fact::Receipt(receipt))] = facts else { return Ok(ReceiptMatch::Published) };
+        self.ask_store(self.parts.store.receipt(receipt)).await
     }
 
     async fn cancel(&self, app: Option<AppId>, id: MessageId, now: Timestamp) -> Result<Cancelling, Error> {

@@ -1,6 +1,6 @@
 //! Opening attempts and writing down what came of them.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use tidings_core::{attempt::Attempt, id::MessageId, message::Status};
 
@@ -13,6 +13,12 @@ use crate::{
 
 /// After an attempt could not be opened anywhere.
 const LATER: Duration = Duration::from_secs(1);
+
+/// How long a message stays its worker's between two attempts.
+const BETWEEN: Duration = Duration::from_secs(30);
+/// Ends that are kept for Redis while it is away; of more, the claims' leases run out by themselves.
+const MOST_OWED: usize = 50_000;
+const PAID_AT_ONCE: usize = 200;
 
 fn number(attempts: &[Attempt]) -> u32 {
     attempts.last().map_or(0, |last| last.opened.number)
@@ -33,16 +39,20 @@ impl Road {
                 keep: self.keep(&new.message),
                 body: progress(&attempts, Next::Continue),
             };
+            if let Some(held) = self.hands().held.get_mut(&id) {
+                held.claimed = true;
+            }
             match self.parts.shared.claim(&[write]).await {
                 Ok(answers) if answers[0] == ClaimAnswer::Written => return Ok(Opening::Opened),
                 Ok(_) => {
-                    self.let_go(id);
+                    self.let_go(id, number(&attempts));
                     return Ok(Opening::Lost);
                 }
                 Err(_) => self.keys.went_away(self.parts.clock.now()),
             }
         }
         // Redis is away: by the row, which is made if it is not there yet.
+        let unsent = number(&attempts);
         let opened = async {
             if authority == Authority::Claim {
                 self.ask_store(self.parts.store.adopt(std::slice::from_ref(&new), lease)).await?;
@@ -60,35 +70,53 @@ impl Road {
                 Ok(Opening::Opened)
             }
             Ok(Opening::Lost) => {
-                self.let_go(id);
+                self.let_go(id, unsent);
                 Ok(Opening::Lost)
             }
-            Err(error) if error.is_unavailable() => {
-                self.let_go(id);
+            // The row is leased here and may even be opened: the same again until the lease is over.
+            Err(error) if authority == Authority::Row || !error.is_unavailable() => Err(error),
+            // Nobody can be asked who has it: what may be sent twice goes on, and how it ended is published.
+            Err(_) if new.message.category.allows_duplicates() && self.holds(id) => Ok(Opening::Opened),
+            Err(_) => {
+                self.let_go(id, unsent);
                 Ok(Opening::Lost)
             }
-            Err(error) => Err(error),
         }
     }
 
-    /// Gives up a message unfinished; its records are looked at again.
-    fn let_go(&self, id: MessageId) {
+    /// Whether a record of a message in our hands is in a partition that is ours, and its end can be published.
+    fn holds(&self, id: MessageId) -> bool {
+        let Some(consumer) = self.consumer.get() else { return false };
+        let hands = self.hands();
+        self.kafka_is_up() && hands.held.get(&id).is_some_and(|held| held.tokens.iter().any(|token| consumer.holds(*token)))
+    }
+
+    /// Gives up a message unfinished, with an attempt that was never sent; its records are looked at again.
+    fn let_go(&self, id: MessageId, unsent: u32) {
         let mut hands = self.hands();
         let Some(held) = hands.held.remove(&id) else { return };
         let until = self.parts.clock.now() + LATER;
         let Held { new, tokens, .. } = held;
-        hands.put_off.extend(tokens.into_iter().map(|token| (until, super::Arrived { new: new.clone(), token })));
+        let again = |token| (until, super::Arrived { new: new.clone(), token, unsent: Some(unsent) });
+        hands.put_off.extend(tokens.into_iter().map(again));
     }
 
     pub(super) async fn settle_message(&self, settlement: Settlement) -> Result<Settling, Error> {
-        let held = self.hands().held.get(&settlement.id).map(|held| (held.new.clone(), held.authority));
+        let held = self.hands().held.get(&settlement.id).map(|held| (held.new.clone(), held.authority, held.claimed));
         // An outcome that came after the message had gone on, or of a message that this process does not hold any more.
-        let Some((new, authority)) = held else { return self.late(settlement).await };
+        let Some((new, authority, claimed)) = held else { return self.late(settlement).await };
         let Settlement { id, owner, attempts, next, at, .. } = settlement.clone();
+        let state = if next == Next::Continue { ClaimState::Between } else { ClaimState::Done };
+        let lease = if next == Next::Continue { BETWEEN } else { Duration::ZERO };
+        let body = progress(&attempts, next);
+        let write = ClaimWrite { id, owner, state, number: number(&attempts), lease, keep: self.keep(&new.message), body };
         if authority == Authority::Row {
             match self.ask_store(self.parts.store.settle(settlement)).await {
                 Ok(Settling::Missing) => {}
                 Ok(settling) => {
+                    if claimed {
+                        self.owe(write);
+                    }
                     self.done(id, next);
                     return Ok(settling);
                 }
@@ -96,13 +124,10 @@ impl Road {
                 Err(error) => return Err(error),
             }
         } else {
-            let state = if next == Next::Continue { ClaimState::Between } else { ClaimState::Done };
-            let lease = if next == Next::Continue { LATER * 30 } else { Duration::ZERO };
-            let body = progress(&attempts, next);
-            let write = ClaimWrite { id, owner, state, number: number(&attempts), lease, keep: self.keep(&new.message), body };
-            // With Redis away the published fact alone says it.
-            if self.parts.shared.claim(&[write]).await.is_err() {
+            // With Redis away the published fact alone says it, and the claim is told when Redis is back.
+            if self.parts.shared.claim(std::slice::from_ref(&write)).await.is_err() {
                 self.keys.went_away(self.parts.clock.now());
+                self.owe(write);
             }
             if next == Next::Continue {
                 return Ok(Settling::Settled(Status::Delivering));
@@ -114,6 +139,24 @@ impl Road {
             Next::Close(status) => status,
             Next::Continue | Next::Wait(_) => Status::Delivering,
         }))
+    }
+
+    /// Remembers the end of a message for its claim. One too many is left to run out by itself.
+    fn owe(&self, write: ClaimWrite) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if write.state == ClaimState::Done && owed.len() < MOST_OWED {
+            owed.push(write);
+        }
+    }
+
+    /// Tells Redis how messages ended that it was not there to hear of.
+    pub(super) async fn pay(&self) {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for chunk in owed.chunks(PAID_AT_ONCE) {
+            if self.parts.shared.claim(chunk).await.is_err() {
+                chunk.iter().for_each(|write| self.owe(write.clone()));
+            }
+        }
     }
 
     fn done(&self, id: MessageId, next: Next) {

@@ -12,9 +12,11 @@ use super::{Arrived, Authority, Held, Road, Token};
 use crate::{
     queue::{Fact, Settled, envelope::Progress, kafka::Publish},
     shared::{Claim, ClaimState, Shared},
-    store::{Error, Lease, Messages, NewMessage, Next, Taken},
+    store::{Error, Lease, Messages, NewMessage, Next, Settlement, Taken},
 };
 
+/// Another's lease is long, and its call usually short: look again by then at the latest.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// After another's lease, or when something that must be asked was away.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,8 @@ enum Verdict {
     Later(Duration),
     /// It was decided; everybody must know.
     Decided(Progress),
+    /// Somebody cancelled it.
+    Cancelled,
     Over,
 }
 
@@ -32,10 +36,25 @@ fn verdict(claim: Option<Claim>, owner: i64) -> Verdict {
     let Some(claim) = claim else { return Verdict::Go(Vec::new()) };
     let progress = || serde_json::from_slice::<Progress>(&claim.body).ok();
     match claim.state {
-        ClaimState::Cancelled => Verdict::Over,
+        ClaimState::Cancelled => Verdict::Cancelled,
         ClaimState::Done => progress().map_or(Verdict::Over, Verdict::Decided),
-        ClaimState::Open | ClaimState::Between if claim.owner != owner && !claim.lease_left.is_zero() => Verdict::Later(claim.lease_left),
+        ClaimState::Open | ClaimState::Between if claim.owner != owner && !claim.lease_left.is_zero() => {
+            Verdict::Later(claim.lease_left.min(LOOK_AGAIN))
+        }
         ClaimState::Open | ClaimState::Between => Verdict::Go(progress().map_or_else(Vec::new, |progress| progress.attempts)),
+    }
+}
+
+impl Verdict {
+    /// Without an open attempt of this number, which its owner knows was never sent.
+    fn without(self, unsent: Option<u32>) -> Self {
+        match (self, unsent) {
+            (Self::Go(mut attempts), Some(unsent)) => {
+                attempts.retain(|attempt| !(attempt.is_open() && attempt.opened.number == unsent));
+                Self::Go(attempts)
+            }
+            (verdict, _) => verdict,
+        }
     }
 }
 
@@ -72,7 +91,7 @@ impl Road {
         let Some(consumer) = self.consumer.get() else { return arrived };
         for record in consumer.take(lane.index(), most - arrived.len()) {
             match self.parts.envelopes.read(&record.value) {
-                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token }),
+                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token, unsent: None }),
                 Ok(_) => self.bury(lane, &record.value, "a fact that does not belong into this topic", record.token).await,
                 Err(error) => self.bury(lane, &record.value, &error.to_string(), record.token).await,
             }
@@ -115,17 +134,20 @@ impl Road {
         };
         let mut taken = Vec::new();
         for (arrived, claim) in arrived.into_iter().zip(claims) {
-            match verdict(claim, lease.owner) {
+            let unsent = arrived.unsent.filter(|_| claim.as_ref().is_some_and(|claim| claim.owner == lease.owner));
+            match verdict(claim, lease.owner).without(unsent) {
                 Verdict::Go(attempts) if attempts.is_empty() && arrived.new.message.first_due() > now => self.park(arrived, now).await,
                 Verdict::Go(attempts) => {
                     let message = arrived.new.message.clone();
                     let status = if attempts.is_empty() { message.first_status() } else { Status::Delivering };
-                    self.hold(arrived.new, Authority::Claim, vec![arrived.token]);
-                    taken.push(Taken { message, status, attempts, lease });
+                    // The same message twice in one batch: its second record is finished with the first.
+                    if self.hold(arrived.new, Authority::Claim, vec![arrived.token]) {
+                        taken.push(Taken { message, status, attempts, lease });
+                    }
                 }
                 Verdict::Later(left) => self.put_off(arrived, now + left + LATER),
                 Verdict::Decided(progress) => self.decided(arrived, progress, now).await,
-                Verdict::Over => self.finish(&[arrived.token]),
+                Verdict::Cancelled | Verdict::Over => self.finish(&[arrived.token]),
             }
         }
         taken
@@ -169,11 +191,26 @@ impl Road {
                 self.finish(&arrived.iter().map(|arrived| arrived.token).collect::<Vec<_>>());
                 taken
             }
-            Err(_) => {
-                arrived.into_iter().for_each(|arrived| self.put_off(arrived, now + LATER));
-                Vec::new()
+            Err(_) => self.by_nobody(arrived, lease, now),
+        }
+    }
+
+    /// Redis and the store are away: what may be sent twice goes on, the others wait.
+    fn by_nobody(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        for arrived in arrived {
+            let message = &arrived.new.message;
+            let may = message.category.allows_duplicates() && message.first_due() <= now && self.kafka_is_up();
+            if may && self.consumer.get().is_some_and(|consumer| consumer.holds(arrived.token)) {
+                let (message, status) = (message.clone(), message.first_status());
+                if self.hold(arrived.new, Authority::Claim, vec![arrived.token]) {
+                    taken.push(Taken { message, status, attempts: Vec::new(), lease });
+                }
+            } else {
+                self.put_off(arrived, now + LATER);
             }
         }
+        taken
     }
 
     /// Rows that are due: their claims may know more than they do.
@@ -199,14 +236,30 @@ impl Road {
                     drop(self.tell(settled).await);
                     continue;
                 }
+                Verdict::Later(left) => {
+                    self.put_down(row, Next::Wait(self.parts.clock.now() + left + LATER)).await;
+                    continue;
+                }
+                // Whoever cancelled it died before the row said so.
+                Verdict::Cancelled => {
+                    self.put_down(row, Next::Close(Status::Cancelled)).await;
+                    continue;
+                }
                 // Its lease on the row runs out by itself.
-                Verdict::Later(_) | Verdict::Over => continue,
+                Verdict::Over => continue,
             }
             if self.hold(new, authority, Vec::new()) {
                 taken.push(row);
             }
         }
         taken
+    }
+
+    /// Gives a row back that is not ours to deliver now. Failing, its lease runs out by itself.
+    async fn put_down(&self, row: Taken, next: Next) {
+        let (id, lane, at) = (row.message.id, row.message.lane(), self.parts.clock.now());
+        let settlement = Settlement { id, lane, owner: row.lease.owner, attempts: row.attempts, next, at };
+        drop(self.ask_store(self.parts.store.settle(settlement)).await);
     }
 
     /// Takes a message into this process's hands. False if it is there already.
@@ -218,7 +271,7 @@ impl Road {
                 false
             }
             std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(Held { new, authority, tokens });
+                free.insert(Held { new, authority, tokens, claimed: false });
                 true
             }
         }

@@ -10,6 +10,7 @@ mod connection;
 mod control;
 mod forget;
 mod group;
+mod lost;
 mod queue;
 mod read;
 mod receipts;
@@ -53,6 +54,7 @@ pub struct PostgresStore {
     settles: Group<SettleRow, Settling>,
     joined: Arc<JoinedReceipts>,
     wake: wake::Wake,
+    lost: lost::Lost,
     counted: read::Counted,
 }
 
@@ -102,7 +104,7 @@ impl PostgresStore {
             }
         });
         let wake = wake::Wake::start(connections.clone());
-        Self { connections, codec, accepts, opens, settles, joined, wake, counted: read::Counted::default() }
+        Self { connections, codec, accepts, opens, settles, joined, wake, lost: lost::Lost::default(), counted: read::Counted::default() }
     }
 
     /// Is notified when any process may have put a message that is due at once.
@@ -150,9 +152,9 @@ impl PostgresStore {
         run!(self.connections, |connection| record::keys_since(connection, since, most).await)
     }
 
-    /// Notes that a worker lives; how many were seen within each of two times, this one included.
-    pub async fn register_worker(&self, node: Uuid, seen: Duration, registered: Duration) -> Result<(u32, u32), Error> {
-        run!(self.connections, |connection| queue::register_worker(connection, node, seen, registered).await)
+    /// Notes that a worker lives; how many were seen within a time, this one included.
+    pub async fn register_worker(&self, node: Uuid, seen: Duration) -> Result<u32, Error> {
+        run!(self.connections, |connection| queue::register_worker(connection, node, seen).await)
     }
 
     /// The key that a message's records are published under: the same for the same recipient.
@@ -192,7 +194,20 @@ impl Messages for PostgresStore {
     }
 
     async fn lease(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
-        run!(self.connections, |connection| queue::lease(connection, &self.codec, lane, lease, now, most).await)
+        let mut lost = self.lost.of(lane, lease.owner, now);
+        let mut tries = 0;
+        let taken = run!(self.connections, |connection| {
+            tries += 1;
+            // A try before this one may have taken what it could not tell.
+            if tries == 2 {
+                lost.push(lease.until);
+            }
+            queue::lease(connection, &self.codec, (lane, most), lease, now, &lost).await
+        });
+        if taken.is_err() {
+            self.lost.note(lane, lease.owner, lease.until, now);
+        }
+        taken
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {

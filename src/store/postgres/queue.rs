@@ -21,6 +21,11 @@ const TAKE: &str = "UPDATE messages SET due_at = $1, owner = $2 WHERE id = ANY(A
     (SELECT id FROM messages WHERE category = $3 AND due_at <= $4 ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED)) \
     RETURNING id, status, attempts, body";
 
+/// What an earlier call of this process took whose answer was lost: leased to it, and in nobody's hands.
+const TAKE_AGAIN: &str = "UPDATE messages SET due_at = $1 WHERE id = ANY(ARRAY \
+    (SELECT id FROM messages WHERE category = $3 AND due_at = ANY($4) AND owner = $2 ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED)) \
+    RETURNING id, status, attempts, body";
+
 /// Only the owner of the lease may open an attempt, and only on a message that is still open.
 const OPEN: &str = "UPDATE messages AS m SET status = CASE WHEN ($6 >> m.status::int) & 1 = 1 THEN $7 ELSE m.status END, in_flight = true, \
     attempts = o.attempts, provider = o.provider, due_at = o.due_at, progress = o.progress \
@@ -42,22 +47,27 @@ pub fn may_be_opened() -> i64 {
     [Status::Accepted, Status::Scheduled, Status::Delivering].iter().fold(0, |mask, status| mask | 1 << status.index())
 }
 
+/// Takes what is due, and first what calls took whose answers were lost: their leases ended at `lost`.
 pub async fn lease(
     connection: &mut PgConnection,
     codec: &Codec,
-    lane: Lane,
+    (lane, most): (Lane, usize),
     lease: Lease,
     now: Timestamp,
-    most: usize,
+    lost: &[Timestamp],
 ) -> Result<Vec<Taken>, Error> {
-    let rows = sqlx::query(TAKE)
-        .bind(lease.until.as_millis())
-        .bind(lease.owner)
-        .bind(lane.index() as i16)
-        .bind(now.as_millis())
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
+    let (until, lane) = (lease.until.as_millis(), lane.index() as i16);
+    let limit = |left: usize| i64::try_from(left).unwrap_or(i64::MAX);
+    let mut rows = Vec::new();
+    if !lost.is_empty() {
+        let lost: Vec<i64> = lost.iter().map(|until| until.as_millis()).collect();
+        let again = sqlx::query(TAKE_AGAIN).bind(until).bind(lease.owner).bind(lane).bind(lost).bind(limit(most));
+        rows = again.fetch_all(&mut *connection).await?;
+    }
+    if rows.len() < most {
+        let due = sqlx::query(TAKE).bind(until).bind(lease.owner).bind(lane).bind(now.as_millis()).bind(limit(most - rows.len()));
+        rows.extend(due.fetch_all(connection).await?);
+    }
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         taken.push(Taken {
@@ -109,24 +119,16 @@ pub async fn open_all(connection: &mut PgConnection, rows: &[OpenRow]) -> Result
     Ok(rows.iter().map(|row| if opened.contains(&row.id) { Opening::Opened } else { Opening::Lost }).collect())
 }
 
-/// Notes that a worker lives and counts those seen within each of two times, by the server's clock.
-pub async fn register_worker(connection: &mut PgConnection, node: Uuid, seen: Duration, registered: Duration) -> Result<(u32, u32), Error> {
+/// Notes that a worker lives and counts those seen lately, by the server's clock.
+pub async fn register_worker(connection: &mut PgConnection, node: Uuid, seen: Duration) -> Result<u32, Error> {
     sqlx::query("INSERT INTO workers (node, seen_at) VALUES ($1, now()) ON CONFLICT (node) DO UPDATE SET seen_at = now()")
         .bind(node)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("DELETE FROM workers WHERE seen_at < now() - make_interval(secs => $1) - interval '1 hour'")
-        .bind(registered.as_secs_f64())
-        .execute(&mut *connection)
+    sqlx::query("DELETE FROM workers WHERE seen_at < now() - interval '1 hour'").execute(&mut *connection).await?;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > now() - make_interval(secs => $1)")
+        .bind(seen.as_secs_f64())
+        .fetch_one(connection)
         .await?;
-    let row = sqlx::query(
-        "SELECT count(*) FILTER (WHERE seen_at > now() - make_interval(secs => $1)), \
-         count(*) FILTER (WHERE seen_at > now() - make_interval(secs => $2)) FROM workers",
-    )
-    .bind(seen.as_secs_f64())
-    .bind(registered.as_secs_f64())
-    .fetch_one(connection)
-    .await?;
-    let count = |at: usize| Ok::<_, sqlx::Error>(u32::try_from(row.try_get::<i64, _>(at)?).unwrap_or(u32::MAX));
-    Ok((count(0)?, count(1)?))
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -159,14 +159,15 @@ async fn move_forward(connection: &mut PgConnection, facts: &[&Recorded]) -> Res
     Ok(())
 }
 
-/// Makes the rows that are missing and leases those that nobody holds and that are still to be delivered.
+/// Makes the rows that are missing and leases those that nobody else holds and that are still to be delivered: also those that
+/// this owner adopted before and never heard of.
 pub async fn adopt(connection: &mut PgConnection, codec: &Codec, rows: &[NewRow], lease: Lease) -> Result<Vec<Taken>, Error> {
     let mut transaction = connection.begin().await?;
     let all: Vec<&NewRow> = rows.iter().collect();
     accept::remember_keys(&mut transaction, &all).await?;
     accept::insert_new(&mut transaction, &all).await?;
     let taken = sqlx::query(
-        "UPDATE messages SET owner = $1, due_at = $2 WHERE id = ANY($3) AND owner IS NULL AND due_at IS NOT NULL AND ($4 >> status::int) & 1 = 1 \
+        "UPDATE messages SET owner = $1, due_at = $2 WHERE id = ANY($3) AND (owner IS NULL OR owner = $1) AND due_at IS NOT NULL AND ($4 >> status::int) & 1 = 1 \
          RETURNING id, status, attempts, body",
     )
     .bind(lease.owner)

@@ -4,10 +4,13 @@
 //! processed by message id.
 
 mod full_disk;
+mod keys;
 mod kill;
 mod node;
 mod redaction;
+mod settings;
 mod vendor;
 mod wall_clock;
+mod wires;
 
 pub use self::vendor::TestVendor;

@@ -16,7 +16,10 @@ use tidings::clock::Clock;
 use tidings_core::time::Moment;
 use tokio::task::JoinSet;
 
-use super::cluster::{Cluster, KEY};
+use super::{
+    cluster::{Cluster, KEY},
+    traces,
+};
 use crate::faults::TestVendor;
 
 const SENDERS: usize = 6;
@@ -26,6 +29,12 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client goes on trying before the send has failed.
 const GIVE_UP: Duration = Duration::from_secs(20);
 const CATEGORIES: [&str; 3] = ["otp", "transactional", "marketing"];
+/// Between two looks at what is still missing.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// After that long, it is worth knowing what one of the last messages waited for.
+const SLOW: Duration = Duration::from_secs(10);
+/// How long claims, leases and offsets may take to be clean once the vendor has everything: a dead worker's claim runs out.
+const CLEAN_WITHIN: Duration = Duration::from_secs(60);
 /// From here on into a fault, latency counts.
 const SETTLED_IN: Duration = Duration::from_secs(2);
 
@@ -92,8 +101,8 @@ impl Load {
         }
         let seen = std::mem::take(&mut *self.shared.seen.lock().unwrap());
         let began = self.shared.clock.moment();
-        let (mut processed, mut unknown);
-        loop {
+        let (mut processed, mut unknown, mut last) = (HashMap::new(), 0, Vec::new());
+        while self.shared.clock.moment().since(began) <= patience {
             processed = vendor.processed().await;
             unknown = 0;
             let missing: Vec<&Sent> = seen.sent.iter().filter(|sent| !processed.contains_key(&sent.id)).collect();
@@ -104,25 +113,42 @@ impl Load {
             if lost.is_empty() && missing.len() <= 100 {
                 break;
             }
-            if self.shared.clock.moment().since(began) > patience {
-                println!("missing: {:?}", &lost[..lost.len().min(5)]);
-                for id in lost.iter().take(2) {
-                    println!("{id}: {:?}", status(cluster, id).await);
-                }
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            last = lost;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         let caught_up = self.shared.clock.moment().since(began);
-        Row::judge(&seen, &processed, unknown, caught_up)
+        if caught_up > SLOW {
+            for id in last.iter().take(2) {
+                println!("one of the last: {:#}", record(cluster, id).await.unwrap_or_default());
+            }
+        }
+        let leftovers = self.until_clean(cluster, &seen).await;
+        let clean = self.shared.clock.moment().since(began);
+        Row { leftovers, clean, ..Row::judge(&seen, &processed, unknown, caught_up) }
+    }
+
+    /// Waits until nothing of the load is left anywhere; what is, if it stays.
+    async fn until_clean(&self, cluster: &Cluster, seen: &Seen) -> Vec<String> {
+        let began = self.shared.clock.moment();
+        loop {
+            let leftovers = traces::leftovers(cluster, seen.sent.len()).await;
+            if leftovers.is_empty() || self.shared.clock.moment().since(began) > CLEAN_WITHIN {
+                return leftovers;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }
 
 async fn status(cluster: &Cluster, id: &str) -> Option<String> {
+    record(cluster, id).await?["status"].as_str().map(str::to_owned)
+}
+
+async fn record(cluster: &Cluster, id: &str) -> Option<Value> {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
     let url = format!("http://{}/v1/messages/{id}", cluster.apis()[0]);
     let answer = client.get(url).bearer_auth(KEY).send().await.ok()?;
-    answer.json::<Value>().await.ok()?["status"].as_str().map(str::to_owned)
+    answer.json::<Value>().await.ok()
 }
 
 async fn send(shared: Arc<Shared>, apis: Vec<SocketAddr>, sender: usize, name: String) {
@@ -180,6 +206,8 @@ pub struct Row {
     codes_doubled: usize,
     unknown: usize,
     caught_up: Duration,
+    clean: Duration,
+    leftovers: Vec<String>,
 }
 
 impl Row {
@@ -197,6 +225,8 @@ impl Row {
             codes_doubled: doubled(true),
             unknown,
             caught_up,
+            clean: Duration::ZERO,
+            leftovers: Vec::new(),
         }
     }
 
@@ -205,8 +235,8 @@ impl Row {
     }
 
     /// What must not be. With two services away, accepting may stop.
-    pub fn failures(&self, two_away: bool) -> Vec<String> {
-        let mut failures = Vec::new();
+    pub fn failures(&self, two_away: bool, p99_at_most: Duration) -> Vec<String> {
+        let mut failures = self.leftovers.clone();
         if self.lost > 0 {
             failures.push(format!("{} lost", self.lost));
         }
@@ -216,6 +246,9 @@ impl Row {
         if !two_away && self.answered() < 0.999 {
             failures.push(format!("only {:.2} % answered", self.answered() * 100.0));
         }
+        if !two_away && u128::from(self.p99_ms) > p99_at_most.as_millis() {
+            failures.push(format!("p99 is {} ms", self.p99_ms));
+        }
         failures
     }
 }
@@ -224,7 +257,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} | {:.2} % | {} ms | {} | {} | {} | {} | {:.1} s",
+            "{} | {:.2} % | {} ms | {} | {} | {} | {} | {:.1} s | {:.1} s",
             self.accepted,
             self.answered() * 100.0,
             self.p99_ms,
@@ -232,7 +265,8 @@ impl fmt::Display for Row {
             self.doubled,
             self.codes_doubled,
             self.unknown,
-            self.caught_up.as_secs_f64()
+            self.caught_up.as_secs_f64(),
+            self.clean.as_secs_f64()
         )
     }
 }

@@ -8,20 +8,39 @@ use std::{
 
 use tokio::process::Child;
 
+use super::wire::Wire;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Server {
     pub kind: &'static str,
     pub port: u16,
     folder: PathBuf,
+    /// The wire's port: Kafka names it to whoever comes by it.
+    proxied: u16,
     child: Child,
 }
 
 impl Server {
-    pub fn start(kind: &'static str, home: &Path) -> Self {
-        let port = free_pair();
+    /// Starts a server and a wire to it.
+    pub async fn start(kind: &'static str, home: &Path) -> (Self, Wire) {
+        let port = free_ports();
         let folder = home.join(kind);
-        Self { kind, port, child: spawn(kind, &folder, port), folder }
+        // Kafka's clients go where it says that it is: on its third port it says that it is at the wire.
+        let wire = Wire::to(if kind == "kafka" { port + 2 } else { port }).await;
+        (Self { kind, port, child: spawn(kind, &folder, port, wire.port), folder, proxied: wire.port }, wire)
+    }
+
+    /// PostgreSQL, Redis and Kafka, and the wires to them.
+    pub async fn start_all(home: &Path) -> ([Self; 3], [Wire; 3]) {
+        let (postgres, to_postgres) = Self::start("postgres", home).await;
+        let (redis, to_redis) = Self::start("redis", home).await;
+        let (kafka, to_kafka) = Self::start("kafka", home).await;
+        let mut servers = [postgres, redis, kafka];
+        for server in &mut servers {
+            server.until_it_listens().await;
+        }
+        (servers, [to_postgres, to_redis, to_kafka])
     }
 
     pub async fn until_it_listens(&mut self) {
@@ -57,7 +76,7 @@ impl Server {
     }
 
     pub fn start_again(&mut self) {
-        self.child = spawn(self.kind, &self.folder, self.port);
+        self.child = spawn(self.kind, &self.folder, self.port, self.proxied);
     }
 
     /// To the process and all below it: PostgreSQL's own children lead sessions of their own.
@@ -99,21 +118,23 @@ fn family(root: u32) -> Vec<String> {
     all.iter().map(u32::to_string).collect()
 }
 
-fn spawn(kind: &str, folder: &Path, port: u16) -> Child {
+fn spawn(kind: &str, folder: &Path, port: u16, proxied: u16) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers").join(kind);
     std::fs::create_dir_all(folder).unwrap();
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.with_extension("log")).unwrap();
     let mut command = tokio::process::Command::new(script);
+    command.env("TIDINGS_KAFKA_PROXIED_PORT", proxied.to_string());
     command.arg(folder).arg(port.to_string()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.kill_on_drop(true).spawn().unwrap()
 }
 
-/// Two neighbouring ports that nobody listens on: Kafka's controller takes the second.
-fn free_pair() -> u16 {
+/// Three neighbouring ports that nobody listens on: Kafka's controller takes the second, its wire the third.
+fn free_ports() -> u16 {
     loop {
         let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+        let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if port < u16::MAX - 1 && free(port + 1) && free(port + 2) {
             return port;
         }
     }

@@ -1,0 +1,138 @@
+//! What a wire that goes silent at a bad moment leaves behind.
+
+use std::{process::Command, sync::Arc, time::Duration};
+
+use sqlx::{Connection, PgConnection};
+use tidings::{
+    clock::Clock,
+    queue::kafka::{Producer, Publish},
+    seal::Keyring,
+    store::{
+        Lease, Messages,
+        postgres::{Connections, PostgresStore},
+    },
+};
+use tidings_core::message::{Category, Lane};
+
+use crate::{
+    servers::{self, eventually},
+    suites::queue::{
+        self,
+        cases::{message, new},
+    },
+    torture::{State, Wire},
+};
+
+/// Shorter than a lease, and than the test.
+const CALL: Duration = Duration::from_secs(4);
+
+/// The store on this database, as another node reaches it by a wire.
+async fn by_wire(database: &str) -> (Arc<PostgresStore>, Wire) {
+    let port: u16 = database.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
+    let wire = Wire::to(port).await;
+    let connections = Connections::new(&database.replace(&format!(":{port}/"), &format!(":{}/", wire.port))).unwrap();
+    PostgresStore::migrate(&connections).await.unwrap();
+    let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
+    // Its partitions are made before: the call that makes them may take longer.
+    drop(PostgresStore::open(connections.clone(), Arc::clone(&keyring), Clock::system()).await.unwrap());
+    (Arc::new(PostgresStore::open(connections.within(CALL), keyring, Clock::system()).await.unwrap()), wire)
+}
+
+fn lease(seconds: u64) -> Lease {
+    Lease { owner: 41, until: Clock::system().now() + Duration::from_secs(seconds) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_were_leased_by_a_lost_answer_are_taken_again_at_once() {
+    let Some(database) = servers::database().await else { return };
+    let (store, wire) = by_wire(&database).await;
+    let sent = message(Category::Otp);
+    let id = sent.id;
+    store.accept(vec![new(sent)]).await.unwrap();
+    // The lease waits inside the server until the wire has gone silent.
+    let mut connection = PgConnection::connect(&database).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE messages IN EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
+    let asking = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.lease(Lane::Urgent, lease(600), Clock::system().now(), 10).await }
+    });
+    let watching = tokio::sync::Mutex::new(PgConnection::connect(&database).await.unwrap());
+    eventually(async || {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut *watching.lock().await).await.unwrap() > 0
+    })
+    .await;
+    wire.switch(State::Mute);
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await.unwrap();
+    assert!(asking.await.unwrap().is_err(), "the answer is lost");
+    wire.switch(State::Whole);
+    let owner: Option<i64> = sqlx::query_scalar("SELECT owner FROM messages").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(owner, Some(41), "the lease was given all the same");
+    let taken = std::sync::Mutex::new(Vec::new());
+    eventually(async || {
+        let now = store.lease(Lane::Urgent, lease(601), Clock::system().now(), 10).await.unwrap_or_default();
+        taken.lock().unwrap().extend(now);
+        !taken.lock().unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(taken.into_inner().unwrap()[0].message.id, id);
+}
+
+#[tokio::test]
+async fn partitions_are_made_for_the_weeks_to_come_while_a_process_runs() {
+    let Some(database) = servers::database().await else { return };
+    let (store, _wire) = by_wire(&database).await;
+    let half_a_year = Clock::system().now() + Duration::from_hours(24 * 180);
+    eventually(async || store.make_weeks(half_a_year).await.is_ok()).await;
+    let mut later = message(Category::Otp);
+    later.id = tidings_core::id::MessageId::new(half_a_year, [1; 10]);
+    store.accept(vec![new(later)]).await.unwrap();
+    let mut connection = PgConnection::connect(&database).await.unwrap();
+    let others: i64 = sqlx::query_scalar("SELECT count(*) FROM messages_other").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(others, 0, "it lies in its own week");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
+    let Some(on_kafka) = queue::on_kafka().await else { return };
+    let topic = on_kafka.topics.messages(Lane::Urgent);
+    let producer = Producer::new(&on_kafka.brokers).unwrap();
+    // What is not acknowledged in time may be there all the same.
+    eventually(async || {
+        let poison = Publish { topic: &topic, key: b"key", value: b"\x09poison", traceparent: None, reason: None };
+        producer.publish(&[poison]).await[0].is_ok()
+    })
+    .await;
+    on_kafka.road.accept(vec![new(message(Category::Otp))]).await.unwrap();
+
+    let home = tempfile::TempDir::new().unwrap();
+    let prefix = on_kafka.topics.dead();
+    let settings = format!("[kafka]\nbrokers = \"{}\"\ntopic_prefix = \"{}\"\n", on_kafka.brokers, prefix.trim_end_matches(".dead"));
+    std::fs::write(home.path().join("tidings.toml"), settings).unwrap();
+    let dead = |what: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        let output = command.args(["dead", what, "--config"]).arg(home.path().join("tidings.toml")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let taken = std::sync::Mutex::new(0);
+    let work =
+        async || *taken.lock().unwrap() += on_kafka.road.lease(Lane::Urgent, lease(60), Clock::system().now(), 10).await.unwrap().len();
+    eventually(async || {
+        work().await;
+        dead("list").contains(&format!("{topic}\tan envelope of version 9, which this program does not know"))
+    })
+    .await;
+    eventually(async || {
+        work().await;
+        *taken.lock().unwrap() == 1
+    })
+    .await;
+    let letters = dead("list").lines().count();
+    assert!(dead("replay").starts_with(&format!("{letters} published again, 0 not acknowledged")));
+    eventually(async || {
+        work().await;
+        dead("list").lines().count() >= 2 * letters
+    })
+    .await;
+}

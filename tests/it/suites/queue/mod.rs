@@ -1,0 +1,129 @@
+//! Messages as a queue, by the real clock: what was accepted is taken, by one, until it is closed. Every case on every
+//! backend, listed once; with Kafka what was accepted comes a moment later, so cases wait for it.
+
+pub mod cases;
+
+use std::{any::Any, future::Future, sync::Arc};
+
+use tempfile::TempDir;
+use tidings::{
+    clock::Clock,
+    delivery::Intake,
+    queue::{
+        Envelopes, Parts, Road,
+        kafka::{Producer, Topics},
+    },
+    recorder::Recorder,
+    seal::Keyring,
+    shared::Redis,
+    store::{
+        Messages, Sqlite,
+        postgres::{Connections, PostgresStore},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::servers;
+
+/// A queue under test; dropping it removes whatever it lives in.
+pub struct Backend {
+    pub queue: Arc<dyn Messages>,
+    _home: Box<dyn Any + Send>,
+}
+
+/// The road with everything behind it, and what a test must know to look behind it.
+pub struct OnKafka {
+    pub road: Arc<Road>,
+    pub brokers: String,
+    pub topics: Topics,
+    recording: CancellationToken,
+}
+
+impl Drop for OnKafka {
+    fn drop(&mut self) {
+        self.recording.cancel();
+    }
+}
+
+fn keyring() -> Arc<Keyring> {
+    Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap())
+}
+
+async fn sqlite() -> Option<Backend> {
+    let folder = TempDir::new().unwrap();
+    let (store, _writer) = Sqlite::open(&folder.path().join("tidings.db"), keyring(), Clock::system(), |_| {}).await.unwrap();
+    Some(Backend { queue: Arc::new(store), _home: Box::new(folder) })
+}
+
+async fn store_on(database: &str) -> PostgresStore {
+    let connections = Connections::new(database).unwrap();
+    PostgresStore::migrate(&connections).await.unwrap();
+    PostgresStore::open(connections, keyring(), Clock::system()).await.unwrap()
+}
+
+async fn postgres() -> Option<Backend> {
+    Some(Backend { queue: Arc::new(store_on(&servers::database().await?).await), _home: Box::new(()) })
+}
+
+async fn kafka() -> Option<Backend> {
+    let on_kafka = on_kafka().await?;
+    Some(Backend { queue: Arc::clone(&on_kafka.road) as _, _home: Box::new(on_kafka) })
+}
+
+/// A worker's road on all three servers, under a name that nobody else uses.
+pub async fn on_kafka() -> Option<OnKafka> {
+    let (database, redis, brokers) = (servers::database().await?, servers::redis()?, servers::kafka()?);
+    let name = servers::fresh_name();
+    let topics = Topics::new(&name);
+    topics.ensure(&brokers, 2, 1).await.unwrap();
+    let store = Arc::new(store_on(&database).await);
+    let shared = Arc::new(Redis::connect(&redis, &name).unwrap());
+    shared.returns().wait_for(|count| *count > 0).await.unwrap();
+    let (envelopes, recorder) = (Envelopes::new(keyring()), format!("{name}-recorder"));
+    let recording = CancellationToken::new();
+    let writes = Recorder::start(&brokers, &recorder, &topics, envelopes.clone(), Arc::clone(&store), Arc::default()).unwrap();
+    tokio::spawn(writes.run(recording.clone()));
+    let producer = Producer::new(&brokers).unwrap();
+    let parts = Parts {
+        store,
+        shared,
+        producer,
+        topics: topics.clone(),
+        envelopes,
+        clock: Clock::system(),
+        brokers: brokers.clone(),
+        group: name,
+        recorder,
+    };
+    let road = Road::new(parts);
+    tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_keys()));
+    tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
+    road.consume(Intake::default()).unwrap();
+    Some(OnKafka { road, brokers, topics, recording })
+}
+
+fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
+    backend: impl FnOnce() -> F,
+    case: impl FnOnce(Arc<dyn Messages>) -> C,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let Some(backend) = backend().await else { return };
+        case(Arc::clone(&backend.queue)).await;
+    });
+}
+
+crate::suites::suite! {
+    backends: [sqlite, postgres, kafka],
+    cases: [
+        what_was_accepted_is_taken_once,
+        what_was_settled_is_not_taken_again,
+        what_waits_comes_back_when_it_is_due,
+        a_scheduled_message_is_not_taken_before_its_time,
+        a_used_key_is_answered_with_the_first_message,
+        a_cancelled_message_cannot_be_opened,
+        a_message_is_found_right_after_it_was_accepted,
+        a_receipt_reaches_its_message,
+        a_held_message_goes_when_it_is_released,
+    ]
+}
