@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{DataDir, Role, peers::Peers};
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     delivery::{Desks, Intake},
     queue::{
         Envelopes, Parts, Road, Settled,
@@ -34,6 +34,8 @@ use crate::{
 
 /// How long closing the store may take before the process ends anyway: every commit is on disk already.
 const CLOSING: Duration = Duration::from_secs(2);
+/// Between two tries to make topics while no broker answers.
+const TOPICS_EVERY: Duration = Duration::from_secs(5);
 /// Weeks are made eight ahead: this often is often enough.
 const PARTITIONS_EVERY: Duration = Duration::from_hours(6);
 /// Calls of a road that has other ways to go: a frozen database is given up before a sender gives up.
@@ -92,8 +94,11 @@ impl Rung {
             PostgresStore::migrate(&connections).await.context("database.url")?;
         }
         let documents = Arc::new(PostgresControl::new(connections.clone()));
-        let connections = if config.kafka.brokers.is_some() { connections.within(CALL_WITH_STANDBY) } else { connections };
-        let store = Arc::new(PostgresStore::open(connections, Arc::clone(keyring), clock).await.context("database.url")?);
+        let store = match &config.kafka.brokers {
+            Some(_) => PostgresStore::open_within(connections, CALL_WITH_STANDBY, Arc::clone(keyring), clock).await,
+            None => PostgresStore::open(connections, Arc::clone(keyring), clock).await,
+        };
+        let store = Arc::new(store.context("database.url")?);
         let redis = match &config.redis.url {
             None => None,
             Some(url) => Some(Arc::new(Redis::connect(url.expose(), &config.redis.key_prefix).context("redis.url")?)),
@@ -138,12 +143,14 @@ impl Rung {
         told: &Arc<OnceLock<Arc<Confirm>>>,
     ) -> anyhow::Result<(Arc<Road>, CancellationToken, TaskTracker)> {
         let topics = Topics::new(&config.kafka.topic_prefix);
+        let mut reachable = true;
         match topics.ensure(brokers, config.kafka.partitions, config.kafka.replication).await {
             Ok(1) => tracing::warn!("one Kafka broker: what it loses with its disk is lost"),
             Ok(_) => {}
             // The store's queue takes what Kafka cannot.
             Err(error @ TopicsError::NotReachable { .. }) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "going on without Kafka")
+                tracing::warn!(error = &error as &dyn std::error::Error, "going on without Kafka");
+                reachable = false;
             }
             Err(error) => return Err(error).context("kafka.brokers"),
         }
@@ -159,13 +166,17 @@ impl Rung {
             store: Arc::clone(store),
             shared: Arc::clone(redis),
             producer: Producer::new(brokers).context("kafka.brokers")?,
-            topics,
+            topics: topics.clone(),
             envelopes,
             clock,
             brokers: brokers.to_owned(),
             group: config.kafka.group.clone(),
             recorder: group,
         });
+        if !reachable {
+            road.begin_without_kafka();
+            recorder.spawn(recording.clone().run_until_cancelled_owned(make_topics(config.kafka.clone(), topics)));
+        }
         let watched = Arc::clone(&road);
         recorder.spawn(recording.clone().run_until_cancelled_owned(watched.watch_keys()));
         recorder.spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
@@ -307,6 +318,15 @@ impl Rung {
                 }
             }
         }
+    }
+}
+
+/// Makes the topics as soon as brokers answer that did not at the start.
+async fn make_topics(kafka: config::Kafka, topics: Topics) {
+    let Some(brokers) = &kafka.brokers else { return };
+    while let Err(error) = topics.ensure(brokers, kafka.partitions, kafka.replication).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "the topics could not be made yet");
+        tokio::time::sleep(TOPICS_EVERY).await;
     }
 }
 

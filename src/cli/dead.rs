@@ -5,6 +5,9 @@ use anyhow::{Context, bail};
 use super::Global;
 use crate::queue::kafka::{DeadLetter, Producer, Publish, Topics, dead_letters};
 
+/// A broker that was busy or has just come back takes a few.
+const TRIES: usize = 10;
+
 /// List or replay records that no worker understood
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -48,9 +51,18 @@ async fn replay(brokers: &str, topics: &Topics, letters: &[DeadLetter]) -> anyho
         .iter()
         .map(|letter| Publish { topic: &letter.topic, key: letter.topic.as_bytes(), value: &letter.value, traceparent: None, reason: None })
         .collect();
-    let published = producer.publish(&records).await;
-    let failed = published.iter().filter(|result| result.is_err()).count();
-    println!("{} published again, {failed} not acknowledged, {} of other topics left alone", published.len() - failed, others.len());
+    let total = records.len();
+    let mut left = records;
+    // What was not acknowledged is published again: repeating a record is harmless.
+    for _ in 0..TRIES {
+        let published = producer.publish(&left).await;
+        left = left.into_iter().zip(published).filter(|(_, result)| result.is_err()).map(|(record, _)| record).collect();
+        if left.is_empty() {
+            break;
+        }
+    }
+    let failed = left.len();
+    println!("{} published again, {failed} not acknowledged, {} of other topics left alone", total - failed, others.len());
     if failed > 0 {
         bail!("not all were acknowledged: run it again");
     }

@@ -121,6 +121,11 @@ impl Road {
         })
     }
 
+    /// Nobody answered at the start: until somebody does, nothing is published.
+    pub fn begin_without_kafka(&self) {
+        self.kafka.failed(self.parts.clock.moment());
+    }
+
     /// Looks for Kafka while it is away.
     pub async fn watch_kafka(self: Arc<Self>) {
         loop {

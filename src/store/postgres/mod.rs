@@ -62,10 +62,21 @@ impl PostgresStore {
     /// Opens the store of a database whose schema is up to date ([`Self::migrate`]). `keyring` must be the one that every
     /// other node uses.
     pub async fn open(connections: Connections, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, SchemaError> {
+        let calls = connections.clone();
+        Self::open_with(connections, calls, keyring, clock).await
+    }
+
+    /// The same, with calls that are given up after another time than opening is.
+    pub async fn open_within(connections: Connections, calls: Duration, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, SchemaError> {
+        let calls = connections.within(calls);
+        Self::open_with(connections, calls, keyring, clock).await
+    }
+
+    async fn open_with(connections: Connections, calls: Connections, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, SchemaError> {
         schema::check(&connections).await?;
         let lookup = schema::lookup_key(&connections, &keyring, clock).await?;
         schema::ensure_weeks(&connections, clock.now()).await?;
-        Ok(Self::with(connections, Arc::new(Codec::new(keyring, lookup))))
+        Ok(Self::with(calls, Arc::new(Codec::new(keyring, lookup))))
     }
 
     /// Brings the schema up to date.

@@ -26,6 +26,9 @@ use crate::{
 /// Shorter than a lease, and than the test.
 const CALL: Duration = Duration::from_secs(4);
 
+/// More than a store that nobody else uses has.
+const IDLE_CONNECTIONS: usize = 8;
+
 /// The store on this database, as another node reaches it by a wire.
 async fn by_wire(database: &str) -> (Arc<PostgresStore>, Wire) {
     let port: u16 = database.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
@@ -33,9 +36,7 @@ async fn by_wire(database: &str) -> (Arc<PostgresStore>, Wire) {
     let connections = Connections::new(&database.replace(&format!(":{port}/"), &format!(":{}/", wire.port))).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
     let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
-    // Its partitions are made before: the call that makes them may take longer.
-    drop(PostgresStore::open(connections.clone(), Arc::clone(&keyring), Clock::system()).await.unwrap());
-    (Arc::new(PostgresStore::open(connections.within(CALL), keyring, Clock::system()).await.unwrap()), wire)
+    (Arc::new(PostgresStore::open_within(connections, CALL, keyring, Clock::system()).await.unwrap()), wire)
 }
 
 fn lease(seconds: u64) -> Lease {
@@ -46,6 +47,10 @@ fn lease(seconds: u64) -> Lease {
 async fn messages_that_were_leased_by_a_lost_answer_are_taken_again_at_once() {
     let Some(database) = servers::database().await else { return };
     let (store, wire) = by_wire(&database).await;
+    // Every idle connection knows the statement: what waits in the server then is its execution.
+    for _ in 0..IDLE_CONNECTIONS {
+        store.lease(Lane::Urgent, lease(600), Clock::system().now(), 10).await.unwrap();
+    }
     let sent = message(Category::Otp);
     let id = sent.id;
     store.accept(vec![new(sent)]).await.unwrap();
