@@ -72,7 +72,8 @@ impl Producer {
     /// Whether the brokers answer and a topic has its leaders; blocks for a second at most.
     pub fn answers(&self, topic: &str) -> bool {
         let Ok(metadata) = self.0.client().fetch_metadata(Some(topic), ANSWER) else { return false };
-        let mut leaders = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions).map(|partition| partition.leader());
+        let mut leaders =
+            metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions).map(|partition| partition.leader());
         // A topic without partitions has not been made.
         leaders.next().is_some_and(|first| first >= 0) && leaders.all(|leader| leader >= 0)
     }
