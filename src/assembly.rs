@@ -96,8 +96,7 @@ impl Node {
         let observer = Arc::new(desks::Health { desks: Arc::clone(&desks), clock });
         let spans = Arc::new(traces::ReceiptSpans::new(Arc::clone(&messages), Arc::clone(&metrics)));
         let receipts = Arc::new(Confirm::new(Arc::clone(&messages), vec![observer, spans], Arc::clone(&metrics), clock));
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         traces::start(&config.traces, &metrics, &tasks, &stop)?;
         let builder = desks::Builder::new(&config, &control, &desks, &receipts, &metrics, clock, role)?;
         let reporting = Arc::new(former::Reporting::new(Arc::clone(&desks), Arc::clone(&control), builder.context()));

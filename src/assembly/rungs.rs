@@ -36,8 +36,6 @@ use crate::{
 const CLOSING: Duration = Duration::from_secs(2);
 /// Between two tries to make topics while no broker answers.
 const TOPICS_EVERY: Duration = Duration::from_secs(5);
-/// Weeks are made eight ahead: this often is often enough.
-const PARTITIONS_EVERY: Duration = Duration::from_hours(6);
 /// Calls of a road that has other ways to go: a frozen database is given up before a sender gives up.
 const CALL_WITH_STANDBY: Duration = Duration::from_millis(800);
 
@@ -228,9 +226,6 @@ impl Rung {
             Backing::Kafka { store, redis, .. } => (store, Some(Arc::clone(redis))),
         };
         let node = tidings_core::id::uuid_v7(clock.now(), clock.random());
-        if role.works() {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(keep_partitions(Arc::clone(store), clock)));
-        }
         let members = match &self.backing {
             Backing::Kafka { road, .. } if role.works() => Some(road.members().context("kafka.brokers")?),
             _ => None,
@@ -327,16 +322,6 @@ async fn make_topics(kafka: config::Kafka, topics: Topics) {
     while let Err(error) = topics.ensure(brokers, kafka.partitions, kafka.replication).await {
         tracing::debug!(error = &error as &dyn std::error::Error, "the topics could not be made yet");
         tokio::time::sleep(TOPICS_EVERY).await;
-    }
-}
-
-/// Makes the partitions of the coming weeks, for as long as the process runs.
-async fn keep_partitions(store: Arc<PostgresStore>, clock: Clock) {
-    loop {
-        tokio::time::sleep(PARTITIONS_EVERY).await;
-        if let Err(error) = store.make_weeks(clock.now()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the coming weeks' partitions could not be made yet");
-        }
     }
 }
 

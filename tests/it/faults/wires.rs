@@ -83,20 +83,6 @@ async fn messages_that_were_leased_by_a_lost_answer_are_taken_again_at_once() {
     assert_eq!(taken.into_inner().unwrap()[0].message.id, id);
 }
 
-#[tokio::test]
-async fn partitions_are_made_for_the_weeks_to_come_while_a_process_runs() {
-    let Some(database) = servers::database().await else { return };
-    let (store, _wire) = by_wire(&database).await;
-    let half_a_year = Clock::system().now() + Duration::from_hours(24 * 180);
-    eventually(async || store.make_weeks(half_a_year).await.is_ok()).await;
-    let mut later = message(Category::Otp);
-    later.id = tidings_core::id::MessageId::new(half_a_year, [1; 10]);
-    store.accept(vec![new(later)]).await.unwrap();
-    let mut connection = PgConnection::connect(&database).await.unwrap();
-    let others: i64 = sqlx::query_scalar("SELECT count(*) FROM messages_other").fetch_one(&mut connection).await.unwrap();
-    assert_eq!(others, 0, "it lies in its own week");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
     let Some(on_kafka) = queue::on_kafka().await else { return };
