@@ -56,6 +56,10 @@ pub struct Peers {
 
 impl Peers {
     pub async fn run(mut self, stop: CancellationToken) {
+        if self.works {
+            // Until it was counted, a worker has nothing of any contract: without a grant it would have the whole.
+            self.grant(0.0, self.clock.moment());
+        }
         let members = self.members.take();
         let with_kafka = members.is_some();
         let counted = Arc::new(AtomicU32::new(NOT_ASKED));
