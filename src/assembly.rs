@@ -29,7 +29,7 @@ pub use self::{
     tools::{carry_out_here, control, messages_to_read},
 };
 use crate::{
-    accept::Accept,
+    accept::{Accept, Limits},
     api::Readiness,
     clock::Clock,
     config::Config,
@@ -38,6 +38,7 @@ use crate::{
     receipts::Confirm,
     retention::Retention,
     seal::Keyring,
+    shared::InProcess,
     store::Messages,
     telemetry::Metrics,
 };
@@ -120,8 +121,9 @@ impl Node {
         if !rung.hands_over() {
             intake = Intake::default();
         }
-        let accept =
-            Accept::new(Arc::clone(&control), Arc::clone(&messages), intake, clock, Arc::clone(&metrics), config.queue.max_messages);
+        let limits = Limits::new(rung.allowances(clock), Arc::new(InProcess::new(clock)));
+        let most = config.queue.max_messages;
+        let accept = Accept::new(Arc::clone(&control), Arc::clone(&messages), intake, clock, Arc::clone(&metrics), most, limits);
         let accept = Arc::new(accept);
         let readiness = Arc::new(Readiness::default());
         let watch = Watch {

@@ -23,8 +23,8 @@ use crate::{config, shutdown::Shutdown, telemetry::Metrics};
 
 /// Headers larger than this are no request of ours: a token, a key and what proxies add.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// What HTTP/2 connections begin with.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// What HTTP/2 connections begin with: all of it, because the library waits without end for the rest of it.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How often the first bytes of a connection are looked at while they could be either version.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// After `accept` failed (too many files open, usually), before it is tried again.

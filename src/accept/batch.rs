@@ -7,6 +7,7 @@ use super::{
     draft::{Draft, Kind, MessageFields},
     given::Given,
     idempotency::{Guard, KeyName, is_key},
+    limits::Purse,
     refusal::Refusal,
 };
 use crate::{
@@ -53,10 +54,23 @@ enum Step {
 impl Accept {
     /// Accepts what can be accepted; the results are in the order of the items. `batch_key` is the key of the whole batch.
     pub async fn send_batch(&self, sender: &Machine, items: Vec<BatchItem>, batch_key: Option<&str>) -> Result<Vec<ItemResult>, Refusal> {
+        let mut purse = Purse::of(items.len());
+        let results = self.write_batch(sender, items, batch_key, &mut purse).await;
+        self.limits.close(&sender.app, purse, self.clock.now()).await;
+        results
+    }
+
+    async fn write_batch(
+        &self,
+        sender: &Machine,
+        items: Vec<BatchItem>,
+        batch_key: Option<&str>,
+        purse: &mut Purse,
+    ) -> Result<Vec<ItemResult>, Refusal> {
         let mut steps = Vec::with_capacity(items.len());
         let mut keys: HashMap<[u8; 16], (usize, [u8; 16])> = HashMap::new();
         for (index, item) in items.into_iter().enumerate() {
-            steps.push(match self.item(sender, index, item, batch_key, &mut keys).await {
+            steps.push(match self.item(sender, index, item, batch_key, &mut keys, purse).await {
                 Ok(step) => step,
                 // The store is away: it would be so for every item, and nothing has been written yet.
                 Err(Refusal::Store(error)) => return Err(Refusal::Store(error)),
@@ -76,7 +90,7 @@ impl Accept {
                 Step::Ready(ready) => {
                     debug_assert_eq!(ready.index, results.len());
                     let verdict = verdicts.next().ok_or(Refusal::NoRights)?;
-                    self.conclude(sender, ready.new.message, ready.seat, verdict).await
+                    self.conclude(sender, ready.new.message, ready.seat, verdict, purse).await
                 }
                 Step::SameAs(earlier) => repeated(results.get(earlier)),
             });
@@ -111,6 +125,7 @@ impl Accept {
         item: BatchItem,
         batch_key: Option<&str>,
         keys: &mut HashMap<[u8; 16], (usize, [u8; 16])>,
+        purse: &mut Purse,
     ) -> Result<Step, Refusal> {
         let Some(mut fields) = item else { return Err(Fault::new("", "type", "must be an object").into()) };
         let own_key = take_key(&mut fields)?;
@@ -121,7 +136,7 @@ impl Accept {
             (None, Some(key)) => Some(KeyName::Item(key, index)),
             (None, None) => None,
         };
-        let Some(name) = name else { return self.item_ready(sender, index, draft, None, None).await };
+        let Some(name) = name else { return self.item_ready(sender, index, draft, None, purse).await };
         let key = name.hash(sender.app.id, self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?);
         match keys.get(&key) {
             Some((earlier, same)) if *same == body => return Ok(Step::SameAs(*earlier)),
@@ -131,7 +146,7 @@ impl Accept {
         match self.claim(sender.app.id, name, body).await? {
             Claimed::Before(message) => Ok(Step::Done(Box::new(Ok(Sent { message, replayed: true })))),
             Claimed::Now(guard, idempotency) => {
-                let step = self.item_ready(sender, index, draft, Some(idempotency), Some(guard)).await?;
+                let step = self.item_ready(sender, index, draft, Some((guard, idempotency)), purse).await?;
                 keys.insert(key, (index, body));
                 Ok(step)
             }
@@ -143,10 +158,11 @@ impl Accept {
         sender: &Machine,
         index: usize,
         draft: Draft,
-        idempotency: Option<Idempotency>,
-        guard: Option<Guard>,
+        claimed: Option<(Guard, Idempotency)>,
+        purse: &mut Purse,
     ) -> Result<Step, Refusal> {
-        let (new, seat) = self.ready(sender, draft, idempotency, None).await?;
+        let (guard, idempotency) = claimed.unzip();
+        let (new, seat) = self.ready(sender, draft, idempotency, None, purse).await?;
         Ok(Step::Ready(Box::new(Ready { index, new, seat, _guard: guard })))
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! A fresh message goes straight to a free worker of this process, if there is one; otherwise it waits in the queue.
 
+mod admit;
 mod batch;
 pub mod candidates;
 pub mod draft;
@@ -21,14 +22,13 @@ use std::sync::Arc;
 use tidings_core::{
     id::{AppId, MessageId},
     message::{Message, Status},
-    time::Timestamp,
 };
 
 pub use self::{
     batch::{BatchClaim, BatchItem, ItemResult},
     draft::{Draft, Kind, MessageFields},
     idempotency::{Guard, KeyName, is_key},
-    limits::{Limits, Now},
+    limits::{Limits, Purse},
     prepare::Prepared,
     refusal::{Reached, Refusal},
     room::Room,
@@ -36,14 +36,11 @@ pub use self::{
 use self::{given::FromJson, idempotency::InProgress};
 use crate::{
     clock::Clock,
-    control::{Control, Snapshot, auth::Machine},
+    control::{Control, auth::Machine},
     delivery::{Intake, Seat},
-    store::{Accepting, Filter, Idempotency, Messages, NewMessage},
+    store::{Accepting, Idempotency, Messages, NewMessage},
     telemetry::{Metrics, metrics::IdempotencyAnswer},
 };
-
-/// Rows that one read of the day's count carries.
-const COUNTED_AT_ONCE: usize = 1_000;
 
 /// An accepted message, and whether it had been accepted before.
 #[derive(Debug)]
@@ -72,17 +69,9 @@ impl Accept {
         clock: Clock,
         metrics: Arc<Metrics>,
         max_messages: u64,
+        limits: Limits,
     ) -> Self {
-        Self {
-            control,
-            messages,
-            intake,
-            clock,
-            metrics,
-            room: Room::new(max_messages),
-            limits: Limits::default(),
-            keys: InProgress::default(),
-        }
+        Self { control, messages, intake, clock, metrics, room: Room::new(max_messages), limits, keys: InProgress::default() }
     }
 
     /// Accepts one message.
@@ -103,16 +92,28 @@ impl Accept {
             None => None,
         };
         let idempotency = claimed.as_ref().map(|(_, idempotency)| *idempotency);
+        let mut purse = Purse::of(1);
+        let sent = self.write_one(sender, draft, idempotency, traceparent, &mut purse).await;
+        self.limits.close(&sender.app, purse, self.clock.now()).await;
+        sent
+    }
+
+    async fn write_one(
+        &self,
+        sender: &Machine,
+        draft: Draft,
+        idempotency: Option<Idempotency>,
+        traceparent: Option<&str>,
+        purse: &mut Purse,
+    ) -> Result<Sent, Refusal> {
         let traceparent = traceparent.filter(|text| is_traceparent(text));
-        let (new, seat) = self.ready(sender, draft, idempotency, traceparent).await?;
+        let (new, seat) = self.ready(sender, draft, idempotency, traceparent, purse).await?;
         let message = Arc::clone(&new.message);
-        let written = self.messages.accept(vec![new]).await;
-        let verdict = written.map(|verdicts| verdicts.into_iter().next());
-        match verdict {
-            Ok(Some(verdict)) => self.conclude(sender, message, seat, verdict).await,
+        match self.messages.accept(vec![new]).await.map(|verdicts| verdicts.into_iter().next()) {
+            Ok(Some(verdict)) => self.conclude(sender, message, seat, verdict, purse).await,
             Ok(None) => Err(Refusal::NoRights),
             Err(error) => {
-                self.limits.give_back(&sender.app, self.now());
+                self.not_admitted(&sender.app, &message, purse);
                 Err(error.into())
             }
         }
@@ -125,41 +126,28 @@ impl Accept {
         draft: Draft,
         idempotency: Option<Idempotency>,
         traceparent: Option<&str>,
+        purse: &mut Purse,
     ) -> Result<(NewMessage, Option<Seat>), Refusal> {
-        let now = self.now();
-        self.count_today(sender, now.time).await?;
-        let id = MessageId::new(now.time, self.clock.random());
-        let message = {
-            let snapshot = self.control.snapshot();
-            let mut message = prepare::prepare(&snapshot, sender, draft, id, now.time)?.message;
-            message.traceparent = traceparent.map(str::to_owned);
-            self.admit(&snapshot, sender, &message, now)?;
-            Arc::new(message)
-        };
+        let now = self.clock.now();
+        let id = MessageId::new(now, self.clock.random());
+        let mut message = prepare::prepare(&self.control.snapshot(), sender, draft, id, now)?.message;
+        message.traceparent = traceparent.map(str::to_owned);
+        self.admit(sender, &message, purse, now).await?;
+        let message = Arc::new(message);
         let seat = if message.first_status() == Status::Accepted { self.intake.reserve(&message) } else { None };
         let (lease, opened) = (seat.as_ref().map(Seat::lease), seat.as_ref().and_then(Seat::opened));
         Ok((NewMessage { message, idempotency, lease, opened }, seat))
     }
 
-    /// Limits and room: what takes something that has to be given back.
-    fn admit(&self, snapshot: &Snapshot, sender: &Machine, message: &Message, now: Now) -> Result<(), Refusal> {
-        let app = &sender.app;
-        if !app.recipient_caps.is_empty() {
-            let lookup = snapshot.opened().lookup().ok_or(Refusal::NoRights)?;
-            let recipient = lookup.hash(&[b"recipient cap", message.to.expose().as_bytes()]);
-            self.limits.take_recipient(app, message.category, recipient, now.time)?;
-        }
-        self.limits.take(app, now)?;
-        if self.room.enter(message.lane()) {
-            return Ok(());
-        }
-        self.limits.give_back(app, now);
-        self.metrics.shed(message.lane());
-        Err(Refusal::Overloaded)
-    }
-
     /// What follows from the store's word on a message.
-    async fn conclude(&self, sender: &Machine, message: Arc<Message>, seat: Option<Seat>, verdict: Accepting) -> Result<Sent, Refusal> {
+    async fn conclude(
+        &self,
+        sender: &Machine,
+        message: Arc<Message>,
+        seat: Option<Seat>,
+        verdict: Accepting,
+        purse: &mut Purse,
+    ) -> Result<Sent, Refusal> {
         match verdict {
             Accepting::New => {
                 self.metrics.accepted(message.channel, message.category).inc();
@@ -171,12 +159,12 @@ impl Accept {
                 Ok(Sent { message, replayed: false })
             }
             Accepting::Repeated(id) => {
-                self.limits.give_back(&sender.app, self.now());
+                self.not_admitted(&sender.app, &message, purse);
                 self.metrics.idempotency.answered(IdempotencyAnswer::Replayed);
                 Ok(Sent { message: self.accepted_before(id).await?, replayed: true })
             }
             Accepting::Mismatch => {
-                self.limits.give_back(&sender.app, self.now());
+                self.not_admitted(&sender.app, &message, purse);
                 self.metrics.idempotency.answered(IdempotencyAnswer::Mismatch);
                 Err(Refusal::IdempotencyMismatch)
             }
@@ -221,28 +209,6 @@ impl Accept {
         Ok(self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?.hash(&[b"message body", &canonical]))
     }
 
-    /// Asks the store once a process for what an app with a quota has sent today.
-    async fn count_today(&self, sender: &Machine, now: Timestamp) -> Result<(), Refusal> {
-        if let Some(since) = self.limits.needs_count(&sender.app, now) {
-            let accepted = self.accepted_since(sender.app.id, since).await?;
-            self.limits.counted(sender.app.id, accepted, now);
-        }
-        Ok(())
-    }
-
-    async fn accepted_since(&self, app: AppId, since: Timestamp) -> Result<u64, Refusal> {
-        let filter = Filter { app: Some(app), from: Some(since), ..Filter::default() };
-        let (mut counted, mut before) = (0, None);
-        loop {
-            let page = self.messages.list(&filter, before, COUNTED_AT_ONCE).await?;
-            counted += page.rows.len() as u64;
-            before = page.next;
-            if before.is_none() {
-                return Ok(counted);
-            }
-        }
-    }
-
     /// What a message would be, without sending it.
     pub fn preview<R>(&self, sender: &Machine, fields: MessageFields, show: impl FnOnce(&Prepared<'_>) -> R) -> Result<R, Refusal> {
         let draft = Draft::of(fields, Kind::Single).map_err(Refusal::Invalid)?;
@@ -250,10 +216,6 @@ impl Accept {
         let snapshot = self.control.snapshot();
         let prepared = prepare::prepare(&snapshot, sender, draft, MessageId::new(now, [0; 10]), now)?;
         Ok(show(&prepared))
-    }
-
-    fn now(&self) -> Now {
-        Now { time: self.clock.now(), moment: self.clock.moment() }
     }
 }
 

@@ -68,7 +68,8 @@ pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Ne
     request.extensions_mut().insert(id.clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let mut response = written(next.run(request).await, &id);
+    let of_the_api = request.uri().path().starts_with("/v1/");
+    let mut response = written(next.run(request).await, of_the_api, &id);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
@@ -78,9 +79,13 @@ pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Ne
 }
 
 /// A problem as bytes; anything else as it is, unless it is a bare error of the router's own.
-fn written(mut response: Response, id: &RequestId) -> Response {
+fn written(mut response: Response, of_the_api: bool, id: &RequestId) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         return problem.answer(id.as_str());
+    }
+    // An address that is no UTF-8 names nothing; the router says so in its own words.
+    if of_the_api && response.status() == StatusCode::BAD_REQUEST && is_plain(&response) {
+        return Problem::new(Code::NotFound).answer(id.as_str());
     }
     if response.headers().contains_key(header::CONTENT_TYPE) {
         return response;
@@ -95,6 +100,10 @@ fn written(mut response: Response, id: &RequestId) -> Response {
         StatusCode::NOT_FOUND => Problem::new(Code::NotFound).answer(id.as_str()),
         _ => response,
     }
+}
+
+fn is_plain(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"))
 }
 
 /// No handler panics; if one does, it is our fault and the connection lives on.

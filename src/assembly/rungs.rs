@@ -23,7 +23,7 @@ use crate::{
     receipts::Confirm,
     recorder::Recorder,
     seal::Keyring,
-    shared::{Redis, Shared},
+    shared::{InProcess, Redis, Shared, allowance::Allowances},
     store::{
         Filter, Messages, NewMessage, Next, Sqlite, SqliteControl,
         control::ControlStore,
@@ -255,6 +255,15 @@ impl Rung {
         match self.backing {
             Backing::Kafka { .. } => RECORDED_WITHIN,
             Backing::Sqlite { .. } | Backing::Postgres { .. } => Duration::ZERO,
+        }
+    }
+
+    /// Who keeps what apps have used: Redis, else PostgreSQL, else this process, which is the only one then.
+    pub fn allowances(&self, clock: Clock) -> Arc<dyn Allowances> {
+        match &self.backing {
+            Backing::Sqlite { .. } => Arc::new(InProcess::new(clock)),
+            Backing::Postgres { redis: Some(redis), .. } | Backing::Kafka { redis, .. } => Arc::clone(redis) as _,
+            Backing::Postgres { store, redis: None } => Arc::clone(store) as _,
         }
     }
 

@@ -1,11 +1,13 @@
 //! What was measured, as a table for people and JSON for machines.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// One row: what was aimed at, what came out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub unit: &'static str,
     /// One figure a round.
     pub tidings: Vec<f64>,
@@ -33,7 +35,13 @@ pub enum Aim {
 }
 
 impl Row {
-    pub fn new(name: &'static str, unit: &'static str, tidings: Vec<f64>, relay: Vec<f64>, (aim, words): (Aim, &'static str)) -> Self {
+    pub fn new(
+        name: impl Into<Cow<'static, str>>,
+        unit: &'static str,
+        tidings: Vec<f64>,
+        relay: Vec<f64>,
+        (aim, words): (Aim, &'static str),
+    ) -> Self {
         let relay_median = (!relay.is_empty()).then(|| median(&relay));
         let median = median(&tidings);
         let ratio = relay_median.filter(|relay| *relay > 0.0).map(|relay| median / relay);
@@ -44,7 +52,7 @@ impl Row {
             Aim::RatioAtMost(most) => ratio.is_some_and(|ratio| ratio <= most),
             Aim::None => true,
         };
-        Self { name, unit, tidings, relay, median, relay_median, ratio, aim: words, met, notes: String::new() }
+        Self { name: name.into(), unit, tidings, relay, median, relay_median, ratio, aim: words, met, notes: String::new() }
     }
 
     pub fn noting(mut self, notes: impl Into<String>) -> Self {

@@ -11,9 +11,14 @@ pub mod load;
 mod process;
 pub mod relay;
 mod rows;
+mod seed;
 mod sink;
 mod subject;
 mod suite;
+mod table;
 mod wire;
 
-pub use self::suite::{Part, Scale, profile, run};
+pub use self::{
+    suite::{Part, Scale, profile, run},
+    table::run as messages_table,
+};

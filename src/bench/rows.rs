@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use hdrhistogram::Histogram;
-use tidings_core::time::Moment;
+use tidings_core::time::{Moment, Timestamp};
 
 use super::{
     load::{Load, Outcome},
-    sink::Sink,
+    sink::{Arrivals, Sink},
     subject::Subject,
 };
 use crate::clock::Clock;
@@ -20,6 +20,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const AFTERMATH: Duration = Duration::from_millis(500);
 /// Enough to keep the writer's groups full while each waits for a disk of several milliseconds.
 const CONNECTIONS: usize = 1_024;
+/// An instance with a million messages is back within this.
+const RESTART_WITHIN: Duration = Duration::from_secs(20);
+/// The calendar is told in milliseconds.
+const CLOCKS_DIFFER: Duration = Duration::from_millis(2);
 /// A plain text of one segment.
 const TEXT: &str = "\"text\":\"Your order 8812 was shipped.\"";
 
@@ -127,6 +131,43 @@ impl Bench {
         load.members = format!("\"category\":\"{category}\",{TEXT}");
         let outcome = all_accepted(load.run(self.clock).await?)?;
         Ok(messages as f64 / outcome.took.as_secs_f64())
+    }
+
+    /// Schedules many messages for one moment.
+    pub async fn schedule(&mut self, subject: &Subject, messages: u64, at: Timestamp) -> anyhow::Result<()> {
+        let mut load = self.load(subject, messages);
+        (load.batch, load.connections) = (usize::try_from(messages.min(1_000))?, 4);
+        load.members = format!("\"send_at\":\"{at}\",{TEXT}");
+        all_accepted(load.run(self.clock).await?).map(drop)
+    }
+
+    /// Schedules one wave a second, the first as late as a restart may take. The first recipient and when each wave is due.
+    pub async fn schedule_waves(&mut self, subject: &Subject, waves: u64, each: u64) -> anyhow::Result<(u64, Vec<Timestamp>)> {
+        let (first, begin) = (self.next_recipient, self.clock.now() + RESTART_WITHIN);
+        let due: Vec<Timestamp> = (0..waves).map(|wave| begin + Duration::from_secs(wave)).collect();
+        for at in &due {
+            self.schedule(subject, each, *at).await?;
+        }
+        Ok((first, due))
+    }
+
+    /// How long after its time each message reached the vendor, in microseconds.
+    pub async fn lateness(&self, arrivals: &Arrivals, due: &[Timestamp], each: u64) -> anyhow::Result<Histogram<u64>> {
+        let until = self.clock.moment() + PATIENCE;
+        while arrivals.missing() > 0 {
+            ensure!(self.clock.moment() < until, "{} messages never left", arrivals.missing());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        // Arrivals are noted by the monotonic clock.
+        let (calendar, moment) = (self.clock.now(), self.clock.moment());
+        let mut late = Histogram::new_with_max(600_000_000, 3)?;
+        for (number, at) in arrivals.all().into_iter().enumerate() {
+            let arrived = calendar - moment.since(at);
+            let due = due[number / usize::try_from(each)?];
+            ensure!(arrived + CLOCKS_DIFFER >= due, "a message left before its time");
+            late.saturating_record(u64::try_from(arrived.since(due).as_micros())?);
+        }
+        Ok(late)
     }
 }
 

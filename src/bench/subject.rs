@@ -1,6 +1,10 @@
 //! What is measured: an instance of Tidings with a fresh store, or a bare relay, each a process of its own.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use tidings_core::redact::Secret;
@@ -15,6 +19,17 @@ pub struct Subject {
     pub process: Process,
     pub address: SocketAddr,
     pub key: Secret,
+    /// Where an instance of Tidings lives.
+    home: PathBuf,
+}
+
+impl Subject {
+    /// Ends the instance and starts it again on its store.
+    pub async fn restart(self, clock: Clock) -> anyhow::Result<Self> {
+        let Self { process, address, home, .. } = self;
+        process.stop().await?;
+        start(home, address, clock).await
+    }
 }
 
 /// An account that the instance submits to.
@@ -49,10 +64,15 @@ pub async fn tidings_on(home: &Path, accounts: &[Account], settings: &str, clock
     let (config, bootstrap) = (home.join("tidings.toml"), home.join("bootstrap.toml"));
     std::fs::write(&bootstrap, bootstrap_file(accounts))?;
     std::fs::write(&config, config_file(home, address, &bootstrap) + settings)?;
+    start(home.to_owned(), address, clock).await
+}
+
+async fn start(home: PathBuf, address: SocketAddr, clock: Clock) -> anyhow::Result<Subject> {
+    let (config, log) = (home.join("tidings.toml"), home.join("tidings.log"));
     let config = config.to_str().context("the folder's name is not UTF-8")?;
-    let mut process = Process::start(&["serve", "--config", config], &home.join("tidings.log"))?;
-    process.ready(address, "/readyz", clock).await.with_context(|| format!("see {}", home.join("tidings.log").display()))?;
-    Ok(Subject { process, address, key: Secret::new(KEY.to_owned()) })
+    let mut process = Process::start(&["serve", "--config", config], &log)?;
+    process.ready(address, "/readyz", clock).await.with_context(|| format!("see {}", log.display()))?;
+    Ok(Subject { process, address, key: Secret::new(KEY.to_owned()), home })
 }
 
 /// Starts a bare relay to a vendor.
@@ -63,7 +83,7 @@ pub async fn relay(home: &Path, vendor: SocketAddr, in_flight: usize, clock: Clo
     let arguments = ["bench", "relay", "--listen", &listen, "--vendor", &vendor, "--in-flight", &in_flight];
     let mut process = Process::start(&arguments, &home.join("relay.log"))?;
     process.ready(address, "/", clock).await?;
-    Ok(Subject { process, address, key: Secret::new(KEY.to_owned()) })
+    Ok(Subject { process, address, key: Secret::new(KEY.to_owned()), home: home.to_owned() })
 }
 
 /// A port that nobody had a moment ago.

@@ -46,6 +46,9 @@ const BACKLOG_CONTRACT: u32 = 1_000;
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
 const SLOW: Duration = Duration::from_millis(50);
 const IN_FLIGHT: usize = 1_024;
+const DAY: Duration = Duration::from_hours(24);
+/// Messages that have the same `send_at`, one such wave a second.
+const DUE_A_SECOND: u64 = 500;
 
 /// Rows that are measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +57,7 @@ pub enum Part {
     Queued,
     Hanging,
     Backlog,
+    Scheduled,
     /// The same flood on PostgreSQL, with Redis, with Kafka: the servers that the environment names.
     Ladder,
 }
@@ -69,6 +73,7 @@ pub async fn run(scale: Scale, parts: &[Part], out: &Path, clock: Clock) -> anyh
             Part::Queued => suite.queued().await?,
             Part::Hanging => suite.hanging().await?,
             Part::Backlog => suite.backlog().await?,
+            Part::Scheduled => suite.scheduled().await?,
             Part::Ladder => suite.ladder().await?,
         }
     }
@@ -188,9 +193,9 @@ impl Suite {
         Ok(())
     }
 
-    /// One of two vendors stops answering: accepting must not notice.
+    /// One of two vendors stops answering, then the other one too: accepting must not notice.
     async fn hanging(&mut self) -> anyhow::Result<()> {
-        let (mut healthy, mut hanging) = (Vec::new(), Vec::new());
+        let (mut healthy, mut hanging, mut both) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=self.scale.rounds {
             say(round, "one of two vendors hangs");
             let (a, b) = (Sink::start(self.bench.clock).await?, Sink::start(self.bench.clock).await?);
@@ -200,12 +205,20 @@ impl Suite {
             healthy.push(self.bench.accept_p99_ms(&tidings, CALM_RATE, self.scale.seconds).await?);
             b.hold(true);
             hanging.push(self.bench.accept_p99_ms(&tidings, CALM_RATE, self.scale.seconds).await?);
+            a.hold(true);
+            both.push(self.bench.accept_p99_ms(&tidings, CALM_RATE, self.scale.seconds).await?);
+            a.hold(false);
             b.hold(false);
             tidings.process.stop().await?;
         }
-        let row = Row::new("accept p99 while one of two vendors hangs", "ms", hanging, healthy, (Aim::RatioAtMost(1.2), "≤ 1.2 × healthy"))
-            .noting(format!("compared with both healthy; {CALM_RATE} sends a second, {NO_RECEIPTS}"));
-        self.rows.push(row);
+        let row = |name, hanging, healthy| {
+            Row::new(name, "ms", hanging, healthy, (Aim::RatioAtMost(1.2), "≤ 1.2 × healthy"))
+                .noting(format!("compared with both healthy; {CALM_RATE} sends a second, {NO_RECEIPTS}"))
+        };
+        self.rows.extend([
+            row("accept p99 while one of two vendors hangs", hanging, healthy.clone()),
+            row("accept p99 while every vendor hangs", both, healthy),
+        ]);
         Ok(())
     }
 
@@ -230,6 +243,37 @@ impl Suite {
             SLOW.as_millis()
         ));
         self.rows.push(row);
+        Ok(())
+    }
+
+    /// Messages become due while many others wait for tomorrow, and the instance was started again meanwhile.
+    async fn scheduled(&mut self) -> anyhow::Result<()> {
+        let (mut p99, mut longest, mut restarts) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 1..=self.scale.rounds {
+            say(round, "due messages beside many scheduled");
+            let sink = Sink::start(self.bench.clock).await?;
+            let tidings = subject::tidings(&self.home.join("scheduled"), &[Account::new("a", sink.address)], self.bench.clock).await?;
+            let tomorrow = self.bench.clock.now() + DAY;
+            self.bench.schedule(&tidings, self.scale.queued, tomorrow).await?;
+            let (first, due) = self.bench.schedule_waves(&tidings, self.scale.seconds, DUE_A_SECOND).await?;
+            let arrivals = sink.watch(first, DUE_A_SECOND * due.len() as u64);
+            let began = self.bench.clock.moment();
+            let tidings = tidings.restart(self.bench.clock).await?;
+            restarts.push(self.bench.clock.moment().since(began).as_secs_f64());
+            let late = self.bench.lateness(&arrivals, &due, DUE_A_SECOND).await?;
+            p99.push(late.value_at_quantile(0.99) as f64 / 1_000.0);
+            longest.push(late.max() as f64 / 1_000.0);
+            tidings.process.stop().await?;
+        }
+        let notes = format!(
+            "{} scheduled for tomorrow, {DUE_A_SECOND} due each second; started again in {:.1} s meanwhile; from send_at to the vendor",
+            self.scale.queued,
+            restarts.iter().copied().fold(0.0, f64::max)
+        );
+        self.rows.extend([
+            Row::new("due messages leave, p99", "ms", p99, Vec::new(), (Aim::AtMost(1_000.0), "< 1,000")).noting(notes.clone()),
+            Row::new("due messages leave, the last", "ms", longest, Vec::new(), (Aim::AtMost(1_000.0), "< 1,000")).noting(notes),
+        ]);
         Ok(())
     }
 }

@@ -16,7 +16,8 @@ use crate::{
 const EXAMPLES: &str = "Examples:
   TIDINGS_API_KEY=tk_test_… tidings bench --messages 20000            load the instance on this machine
   TIDINGS_API_KEY=tk_test_… tidings bench --rate 500 --messages 5000  at 500 sends a second
-  tidings bench suite                                                 start, measure and compare with a bare relay (make bench)";
+  tidings bench suite                                                 start, measure and compare with a bare relay (make bench)
+  tidings bench messages-table                                        every listing and page at ten million messages";
 
 /// Load one running instance and print JSON figures
 #[derive(Debug, Args)]
@@ -31,6 +32,7 @@ pub struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Suite(Suite),
+    MessagesTable(MessagesTable),
     #[command(hide = true)]
     Relay(Relay),
     #[command(hide = true)]
@@ -71,8 +73,18 @@ struct Suite {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Measure only these rows
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["floods", "queued", "hanging", "backlog"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["floods", "queued", "hanging", "backlog", "scheduled"])]
     only: Vec<Part>,
+}
+
+/// Fill a store with many messages and measure every listing and every operators' page on it
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tidings bench messages-table --rows 10000000 --out target/bench")]
+struct MessagesTable {
+    #[arg(long, default_value_t = 10_000_000)]
+    rows: u64,
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +113,12 @@ impl Bench {
             None => self.load.run(clock).await,
             Some(What::Relay(relay)) => bench::relay::serve(TcpListener::bind(relay.listen).await?, relay.vendor, relay.in_flight).await,
             Some(What::Profile(profile)) => bench::profile(profile.messages, &profile.out, clock).await,
+            Some(What::MessagesTable(table)) => {
+                let report = bench::messages_table(table.rows, &table.out, clock).await?;
+                println!("{}", report.table());
+                println!("{}", table.out.join("messages-table.json").display());
+                Ok(())
+            }
             Some(What::Suite(suite)) => {
                 let scale = if suite.quick { Scale::quick() } else { Scale { rounds: suite.rounds.max(1), ..Scale::full() } };
                 let report = bench::run(scale, &suite.only, &suite.out, clock).await?;

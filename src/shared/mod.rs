@@ -7,6 +7,8 @@
 //! A *claim* is the right to submit one message: `{owner, lease until, attempts, state}`. It is what keeps two workers from
 //! calling a provider for the same message, and what tells the next one how far the last one came.
 
+pub mod allowance;
+mod in_process;
 mod local;
 mod redis;
 mod scripts;
@@ -17,7 +19,7 @@ use async_trait::async_trait;
 use tidings_core::id::MessageId;
 use uuid::Uuid;
 
-pub use self::{local::Local, redis::Redis};
+pub use self::{in_process::InProcess, local::Local, redis::Redis};
 use crate::store::LeaseOwner;
 
 /// The shared service could not be asked, or did not answer in time.

@@ -4,6 +4,8 @@
 //! task tries again a few times a second, so that an outage costs a request nothing. A broken connection is always noticed,
 //! never silently renewed: whoever listens on [`Redis::returns`] learns that Redis may have lost what it was told last.
 
+mod allowances;
+
 use std::{
     sync::{
         Arc,
@@ -42,6 +44,9 @@ struct Scripts {
     told: Script,
     try_once: Script,
     take_back: Script,
+    take: Script,
+    give_back: Script,
+    learn: Script,
 }
 
 /// A connection to Redis, or the knowledge that there is none.
@@ -75,6 +80,9 @@ impl Redis {
             told: Script::new(scripts::TOLD),
             try_once: Script::new(scripts::TRY),
             take_back: Script::new(scripts::TAKE_BACK),
+            take: Script::new(scripts::TAKE),
+            give_back: Script::new(scripts::GIVE_BACK),
+            learn: Script::new(scripts::LEARN),
         };
         Ok(Self { prefix: prefix.to_owned(), connection, broken, connected, times, scripts, keeper })
     }

@@ -101,3 +101,64 @@ pub const TAKE_BACK: &str = r"
 if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[1]) end
 return 1
 ";
+
+/// `KEYS[1]` what an app has used; `ARGV`: want, messages a second, daily and monthly quota, day, month, keep ms. Answers how
+/// many are granted, which bound stopped (0 none, 1 second, 2 day, 3 month), microseconds that the bucket is filled by; a
+/// grant of -1 means that nobody has counted. The same steps as `allowance::Usage::take`.
+pub const TAKE: &str = r"
+local want, per_s, daily, monthly = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local day, month = tonumber(ARGV[5]), tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local used = redis.call('HMGET', KEYS[1], 'empty_at', 'day', 'today', 'month', 'this_month')
+local today, this_month = tonumber(used[3] or nil), tonumber(used[5] or nil)
+if today and day > tonumber(used[2]) then today = 0 end
+if this_month and month > tonumber(used[4]) then this_month = 0 end
+if (daily > 0 and not today) or (monthly > 0 and not this_month) then return {-1, 0, 0} end
+local of_day, of_month, of_second = want, want, want
+if daily > 0 then of_day = math.max(0, daily - today) end
+if monthly > 0 then of_month = math.max(0, monthly - this_month) end
+local empty_at, filled = tonumber(used[1] or '0'), 0
+if per_s > 0 then
+    local each = 1000000 / per_s
+    filled = math.max(0, empty_at - now)
+    of_second = math.max(0, math.floor((1000000 + each / 1000 - filled) / each))
+end
+local granted = math.min(want, of_day, of_month, of_second)
+if granted > 0 then
+    if per_s > 0 then
+        empty_at = math.max(empty_at, now) + granted * 1000000 / per_s
+        filled = empty_at - now
+        redis.call('HSET', KEYS[1], 'empty_at', string.format('%.3f', empty_at))
+    end
+    if today then redis.call('HSET', KEYS[1], 'day', day, 'today', string.format('%.0f', today + granted)) end
+    if this_month then redis.call('HSET', KEYS[1], 'month', month, 'this_month', string.format('%.0f', this_month + granted)) end
+    redis.call('PEXPIRE', KEYS[1], ARGV[7])
+end
+local stop = 0
+if granted < want then
+    local room = math.min(of_day, of_month, of_second)
+    if monthly > 0 and room == of_month then stop = 3 elseif daily > 0 and room == of_day then stop = 2 else stop = 1 end
+end
+return {granted, stop, math.floor(filled)}
+";
+
+/// `KEYS[1]` what an app has used; `ARGV`: count, messages a second, day, month.
+pub const GIVE_BACK: &str = r"
+local count, per_s = tonumber(ARGV[1]), tonumber(ARGV[2])
+local used = redis.call('HMGET', KEYS[1], 'empty_at', 'day', 'today', 'month', 'this_month')
+if used[1] and per_s > 0 then
+    redis.call('HSET', KEYS[1], 'empty_at', string.format('%.3f', used[1] - count * 1000000 / per_s))
+end
+if used[3] and used[2] == ARGV[3] then redis.call('HSET', KEYS[1], 'today', string.format('%.0f', math.max(0, used[3] - count))) end
+if used[5] and used[4] == ARGV[4] then redis.call('HSET', KEYS[1], 'this_month', string.format('%.0f', math.max(0, used[5] - count))) end
+return 1
+";
+
+/// `KEYS[1]` what an app has used; `ARGV`: day, month, messages of the day, of the month, keep ms. Who tells first is believed.
+pub const LEARN: &str = r"
+if redis.call('HEXISTS', KEYS[1], 'today') == 0 then redis.call('HSET', KEYS[1], 'day', ARGV[1], 'today', ARGV[3]) end
+if redis.call('HEXISTS', KEYS[1], 'this_month') == 0 then redis.call('HSET', KEYS[1], 'month', ARGV[2], 'this_month', ARGV[4]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return 1
+";

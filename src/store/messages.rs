@@ -312,6 +312,9 @@ pub trait Messages: Send + Sync {
     /// Deletes all closed messages of one recipient, with their receipts and whatever leads to them.
     async fn erase(&self, to: &tidings_core::message::Recipient) -> Result<Erased, Error>;
 
+    /// How many messages of an app were accepted since a time.
+    async fn count_accepted(&self, app: AppId, since: Timestamp) -> Result<u64, Error>;
+
     /// How much waits, by lane.
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error>;
 

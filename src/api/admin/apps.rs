@@ -83,30 +83,41 @@ impl<'a> AppView<'a> {
     }
 }
 
-/// What an app may do. A new app needs a name.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AppRequest {
-    #[schema(min_length = 1, max_length = 64)]
-    name: String,
-    #[serde(flatten)]
-    settings: AppSettings,
+/// A body with the settings of an app beside fields of its own. Not flattened: two schemas that each allow no other fields
+/// allow nothing together.
+macro_rules! with_settings {
+    ($(#[$about:meta])* $name:ident { $($(#[$own_about:meta])* $own:ident: $type:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Serialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$own_about])* $own: $type,)*
+            free_text: Option<bool>,
+            live: Option<bool>,
+            max_per_s: Option<u32>,
+            daily_quota: Option<u64>,
+            monthly_quota: Option<u64>,
+            channels: Option<Vec<schema::Channel>>,
+            countries: Option<Vec<String>>,
+            recipient_caps: Option<Vec<RecipientCapView>>,
+            link_domains: Option<Vec<String>>,
+            /// Of an existing app.
+            suspended: Option<bool>,
+        }
+    };
 }
 
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AppSettings {
-    free_text: Option<bool>,
-    live: Option<bool>,
-    max_per_s: Option<u32>,
-    daily_quota: Option<u64>,
-    monthly_quota: Option<u64>,
-    channels: Option<Vec<schema::Channel>>,
-    countries: Option<Vec<String>>,
-    recipient_caps: Option<Vec<RecipientCapView>>,
-    link_domains: Option<Vec<String>>,
-    /// Of an existing app.
-    suspended: Option<bool>,
+with_settings! {
+    /// A new app, and what it may do.
+    AppRequest {
+        #[schema(min_length = 1, max_length = 64)]
+        name: String,
+    }
+}
+
+with_settings! {
+    /// What an app may do.
+    AppSettings {}
 }
 
 /// The app of an address, by id or name.

@@ -384,6 +384,10 @@ impl Messages for Road {
         self.ask_store(self.parts.store.erase(to)).await
     }
 
+    async fn count_accepted(&self, app: AppId, since: Timestamp) -> Result<u64, Error> {
+        self.ask_store(self.parts.store.count_accepted(app, since)).await
+    }
+
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
         self.ask_store(self.parts.store.waiting(now)).await
     }

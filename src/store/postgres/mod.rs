@@ -6,6 +6,7 @@
 //! Plans never depend on statistics: the settings of every connection leave the planner nothing but the indexes.
 
 mod accept;
+mod allowances;
 mod connection;
 mod control;
 mod forget;
@@ -49,6 +50,7 @@ const LANES: usize = 2;
 pub struct PostgresStore {
     connections: Connections,
     codec: Arc<Codec>,
+    clock: Clock,
     accepts: Group<Vec<NewRow>, Vec<Accepting>>,
     opens: Group<OpenRow, Opening>,
     settles: Group<SettleRow, Settling>,
@@ -76,7 +78,7 @@ impl PostgresStore {
         schema::check(&connections).await?;
         let lookup = schema::lookup_key(&connections, &keyring, clock).await?;
         schema::ensure_weeks(&connections, clock.now()).await?;
-        Ok(Self::with(calls, Arc::new(Codec::new(keyring, lookup))))
+        Ok(Self::with(calls, Arc::new(Codec::new(keyring, lookup)), clock))
     }
 
     /// Brings the schema up to date.
@@ -84,7 +86,7 @@ impl PostgresStore {
         schema::migrate(connections).await
     }
 
-    fn with(connections: Connections, codec: Arc<Codec>) -> Self {
+    fn with(connections: Connections, codec: Arc<Codec>, clock: Clock) -> Self {
         let accepts = Group::start(LANES, MOST, {
             let connections = connections.clone();
             move |batch: Arc<Vec<Vec<NewRow>>>| {
@@ -115,7 +117,7 @@ impl PostgresStore {
             }
         });
         let wake = wake::Wake::start(connections.clone());
-        Self { connections, codec, accepts, opens, settles, joined, wake, lost: lost::Lost::default(), counted: read::Counted::default() }
+        Self { connections, codec, clock, accepts, opens, settles, joined, wake, lost: lost::Lost::default(), counted: read::Counted::default() }
     }
 
     /// Is notified when any process may have put a message that is due at once.
@@ -257,7 +259,7 @@ impl Messages for PostgresStore {
     }
 
     async fn cancel_by_reference(&self, app: AppId, reference: &str, now: Timestamp) -> Result<(u64, u64), Error> {
-        let hash = self.codec.reference(app, reference);
+        let hash = self.codec.reference(reference);
         run!(self.connections, |connection| steer::cancel_by_reference(connection, app, hash, now).await)
     }
 
@@ -272,7 +274,11 @@ impl Messages for PostgresStore {
     }
 
     async fn list(&self, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
-        run!(self.connections, |connection| read::list(connection, &self.codec, filter, before, limit).await)
+        run!(self.connections, |connection| read::list(connection, &self.codec, self.clock, filter, before, limit).await)
+    }
+
+    async fn count_accepted(&self, app: AppId, since: Timestamp) -> Result<u64, Error> {
+        run!(self.connections, |connection| read::count_accepted(connection, app, since).await)
     }
 
     async fn forget(&self, category: Category, before: Timestamp, after: Option<MessageId>) -> Result<Forgotten, Error> {

@@ -16,8 +16,10 @@ use crate::store::{
     codec::{Codec, decode_attempts},
 };
 
+pub(super) const NEXT_DUE: &str = "SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1";
+
 /// What others are taking at this moment is skipped, not waited for.
-const TAKE: &str = "UPDATE messages SET due_at = $1, owner = $2 WHERE id = ANY(ARRAY \
+pub(super) const TAKE: &str = "UPDATE messages SET due_at = $1, owner = $2 WHERE id = ANY(ARRAY \
     (SELECT id FROM messages WHERE category = $3 AND due_at <= $4 ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED)) \
     RETURNING id, status, attempts, body";
 
@@ -83,11 +85,7 @@ pub async fn lease(
 }
 
 pub async fn next_due(connection: &mut PgConnection, lane: Lane) -> Result<Option<Timestamp>, Error> {
-    let due: Option<i64> =
-        sqlx::query_scalar("SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")
-            .bind(lane.index() as i16)
-            .fetch_optional(connection)
-            .await?;
+    let due: Option<i64> = sqlx::query_scalar(NEXT_DUE).bind(lane.index() as i16).fetch_optional(connection).await?;
     Ok(due.map(Timestamp::from_millis))
 }
 

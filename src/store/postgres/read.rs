@@ -7,14 +7,19 @@ use std::{
 
 use sqlx::{PgConnection, QueryBuilder, Row, postgres::PgRow};
 use tidings_core::{
-    id::MessageId,
+    id::{AppId, MessageId, uuid_v7},
     message::{Lane, Status},
     time::Timestamp,
 };
+use uuid::Uuid;
 
-use crate::store::{
-    Error, Filter, Page, ReceiptFact, Record, Waiting,
-    codec::{self, Codec, decode_attempts},
+use crate::{
+    clock::Clock,
+    store::{
+        Error, Filter, Page, ReceiptFact, Record, Waiting,
+        codec::{self, Codec, decode_attempts},
+        listing::{PATIENCE, STEP, UNUSUAL, Way},
+    },
 };
 
 /// The number that `messages.status` holds.
@@ -27,7 +32,12 @@ pub fn status(number: i16) -> Result<Status, Error> {
     codec::status(i64::from(number))
 }
 
-const COLUMNS: &str = "SELECT id, status, due_at, released_at, closed_at, attempts, body FROM messages";
+const GET: &str = "SELECT id, status, due_at, released_at, closed_at, attempts, body FROM messages WHERE id = $1";
+const RECEIPTS: &str =
+    "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = $1 ORDER BY at";
+const COUNT: &str = "SELECT count(*) FROM messages WHERE app = $1 AND id >= $2";
+const WAITING: &str = "SELECT (SELECT count(*) FROM messages WHERE category = $1 AND due_at IS NOT NULL), \
+    (SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL AND owner IS NULL ORDER BY due_at LIMIT 1)";
 
 fn record(row: &PgRow, codec: &Codec) -> Result<Record, Error> {
     let time = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(name)?.map(Timestamp::from_millis));
@@ -43,18 +53,10 @@ fn record(row: &PgRow, codec: &Codec) -> Result<Record, Error> {
 }
 
 pub async fn get(connection: &mut PgConnection, codec: &Codec, id: MessageId) -> Result<Option<Record>, Error> {
-    let row = sqlx::query("SELECT id, status, due_at, released_at, closed_at, attempts, body FROM messages WHERE id = $1")
-        .bind(id.uuid())
-        .fetch_optional(&mut *connection)
-        .await?;
+    let row = sqlx::query(GET).bind(id.uuid()).fetch_optional(&mut *connection).await?;
     let Some(row) = row else { return Ok(None) };
     let mut record = record(&row, codec)?;
-    let rows = sqlx::query(
-        "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = $1 ORDER BY at",
-    )
-    .bind(id.uuid())
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(RECEIPTS).bind(id.uuid()).fetch_all(connection).await?;
     for row in &rows {
         record.receipts.push(ReceiptFact {
             provider: row.try_get("provider")?,
@@ -69,40 +71,77 @@ pub async fn get(connection: &mut PgConnection, codec: &Codec, id: MessageId) ->
     Ok(Some(record))
 }
 
+pub async fn count_accepted(connection: &mut PgConnection, app: AppId, since: Timestamp) -> Result<u64, Error> {
+    let count: i64 = sqlx::query_scalar(COUNT).bind(app.uuid()).bind(uuid_v7(since, [0; 10])).fetch_one(connection).await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 pub async fn list(
     connection: &mut PgConnection,
     codec: &Codec,
+    clock: Clock,
     filter: &Filter,
     before: Option<MessageId>,
     limit: usize,
 ) -> Result<Page, Error> {
-    let mut query = conditions(codec, filter, before);
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
-    // Its text differs with the filter: not worth a place among the prepared statements.
-    let found = query.build().persistent(false).fetch_all(connection).await?;
-    let mut rows = found.iter().take(limit).map(|row| record(row, codec)).collect::<Result<Vec<_>, _>>()?;
-    // A hash finds candidates; the row says what it is.
-    rows.retain(|row| filter.to.as_ref().is_none_or(|to| row.message.to == *to));
-    rows.retain(|row| filter.reference.is_none() || row.message.reference == filter.reference);
-    let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
-    let next = last.map(|row| row.try_get("id").map(MessageId::from_uuid)).transpose()?;
-    Ok(Page { rows, next })
-}
-
-fn conditions(codec: &Codec, filter: &Filter, before: Option<MessageId>) -> QueryBuilder<sqlx::Postgres> {
-    let mut query = QueryBuilder::new(COLUMNS);
-    query.push(" WHERE true");
-    if let Some(before) = before {
-        query.push(" AND id < ").push_bind(before.uuid());
-    }
-    if let Some(app) = filter.app {
-        query.push(" AND app = ").push_bind(app.uuid());
-        if let Some(reference) = &filter.reference {
-            query.push(" AND reference_hash = ").push_bind(codec.reference(app, reference));
+    let (from, mut below) = filter.span(before);
+    let late = clock.moment() + PATIENCE;
+    // One more than asked for tells whether there is a next page.
+    let mut rows: Vec<Record> = Vec::with_capacity(limit.min(STEP) + 1);
+    loop {
+        // Their texts differ with the filter: not worth a place among the prepared statements.
+        let mut query = floor(codec, filter, from, below);
+        let floor: Option<Uuid> = query.build_query_scalar().persistent(false).fetch_optional(&mut *connection).await?;
+        let wanted = limit + 1 - rows.len();
+        let mut query = page(codec, filter, floor.unwrap_or(from), below, wanted);
+        let found = query.build().persistent(false).fetch_all(&mut *connection).await?;
+        for row in &found {
+            rows.push(record(row, codec)?);
+        }
+        let last = found.last().map(|row| row.try_get("id")).transpose()?;
+        // A hash finds candidates; the row says what it is.
+        rows.retain(|row| filter.to.as_ref().is_none_or(|to| row.message.to == *to));
+        rows.retain(|row| filter.reference.is_none() || row.message.reference == filter.reference);
+        if rows.len() > limit {
+            rows.truncate(limit);
+            let next = rows.last().map(|record| record.message.id);
+            return Ok(Page { rows, next });
+        }
+        match if found.len() == wanted { last } else { floor } {
+            None => return Ok(Page { rows, next: None }),
+            Some(next) if clock.moment() >= late => return Ok(Page { rows, next: Some(MessageId::from_uuid(next)) }),
+            Some(next) => below = next,
         }
     }
-    if let Some(to) = &filter.to {
-        query.push(" AND to_hash = ").push_bind(codec.recipient(to));
+}
+
+/// The id some thousand rows further down the way that this filter walks: where a step ends.
+fn floor(codec: &Codec, filter: &Filter, from: Uuid, below: Uuid) -> QueryBuilder<sqlx::Postgres> {
+    let mut query = QueryBuilder::new("SELECT id FROM messages WHERE ");
+    push_way(&mut query, codec, filter);
+    query.push("id < ").push_bind(below).push(" AND id >= ").push_bind(from);
+    query.push(format!(" ORDER BY id DESC LIMIT 1 OFFSET {STEP}"));
+    query
+}
+
+fn push_way(query: &mut QueryBuilder<sqlx::Postgres>, codec: &Codec, filter: &Filter) {
+    match filter.way() {
+        Way::Recipient(to) => query.push("to_hash = ").push_bind(codec.recipient(to)),
+        Way::Reference(reference) => query.push("reference_hash = ").push_bind(codec.reference(reference)),
+        Way::Unusual(status) => query.push(UNUSUAL).push(" AND status = ").push_bind(number(status)),
+        Way::App(app) => query.push("app = ").push_bind(app.uuid()),
+        Way::All => return,
+    };
+    query.push(" AND ");
+}
+
+/// The rows of a step that the filter wants.
+fn page(codec: &Codec, filter: &Filter, lowest: Uuid, below: Uuid, limit: usize) -> QueryBuilder<sqlx::Postgres> {
+    let mut query = QueryBuilder::new("SELECT id, status, due_at, released_at, closed_at, attempts, body FROM messages WHERE ");
+    push_way(&mut query, codec, filter);
+    query.push("id < ").push_bind(below).push(" AND id >= ").push_bind(lowest);
+    if let Some(app) = filter.app {
+        query.push(" AND app = ").push_bind(app.uuid());
     }
     if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(number(status));
@@ -125,14 +164,14 @@ fn conditions(codec: &Codec, filter: &Filter, before: Option<MessageId>) -> Quer
     if let Some(test) = filter.test {
         query.push(" AND test = ").push_bind(test);
     }
-    // Ids carry their time, so a span of time is a range of ids, which the partitions know: the id's clock may differ from
-    // `accepted_at` by a moment, hence both.
+    // A span of time is a span of ids, but an id's clock may differ from `accepted_at` by a moment.
     if let Some(from) = filter.from {
         query.push(" AND accepted_at >= ").push_bind(from.as_millis());
     }
     if let Some(until) = filter.until {
         query.push(" AND accepted_at < ").push_bind(until.as_millis());
     }
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
     query
 }
 
@@ -161,13 +200,7 @@ impl Counted {
 pub async fn waiting(connection: &mut PgConnection, now: Timestamp) -> Result<[Waiting; 3], Error> {
     let mut lanes = [Waiting::default(); 3];
     for lane in Lane::ALL {
-        let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM messages WHERE category = $1 AND due_at IS NOT NULL), \
-             (SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL AND owner IS NULL ORDER BY due_at LIMIT 1)",
-        )
-        .bind(lane.index() as i16)
-        .fetch_one(&mut *connection)
-        .await?;
+        let row = sqlx::query(WAITING).bind(lane.index() as i16).fetch_one(&mut *connection).await?;
         let oldest: Option<i64> = row.try_get(1)?;
         lanes[lane.index()] = Waiting {
             messages: u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0),
@@ -176,3 +209,6 @@ pub async fn waiting(connection: &mut PgConnection, now: Timestamp) -> Result<[W
     }
     Ok(lanes)
 }
+
+#[cfg(test)]
+mod plans;

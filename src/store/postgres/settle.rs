@@ -126,7 +126,7 @@ async fn late(connection: &mut PgConnection, row: &SettleRow) -> Result<Settling
     let accepted = row.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(|ended| ended.outcome == Outcome::Accepted));
     let next = if accepted && now.may_become(Status::Submitted) { Status::Submitted } else { now };
     sqlx::query(
-        "UPDATE messages SET attempts = $1, status = $2, due_at = CASE WHEN $3 THEN NULL ELSE due_at END, \
+        "UPDATE messages SET attempts = $1, status = $2, due_at = CASE WHEN $3 THEN NULL ELSE due_at END, in_flight = $6, \
          closed_at = CASE WHEN $3 THEN coalesce(closed_at, $4) ELSE closed_at END WHERE id = $5",
     )
     .bind(encode_attempts(&attempts)?)
@@ -134,6 +134,7 @@ async fn late(connection: &mut PgConnection, row: &SettleRow) -> Result<Settling
     .bind(next.is_closed())
     .bind(row.at.as_millis())
     .bind(row.id.uuid())
+    .bind(attempts.last().is_some_and(Attempt::is_open))
     .execute(&mut *connection)
     .await?;
     Ok(Settling::Late(next))

@@ -23,13 +23,16 @@ use crate::store::{
 
 /// Pairs in memory before they begin to move into the table: about 10 MB.
 const GENERATION: usize = 100_000;
-/// Rows merged with each tick: small enough not to be felt, large enough to outrun four pairs a message.
+/// Rows merged with each tick, at least: small enough not to be felt. A tick that adds more merges twice what it adds, so
+/// that a generation is in its table before the next one is full, however large the batches are.
 const MERGED_A_TICK: usize = 512;
 /// How long after a message was accepted its pairs may still be only in memory; also how far behind the mark a start looks.
 pub const DERIVED: Duration = Duration::from_mins(10);
 
 static DELETE: Repeated = Repeated::new("DELETE FROM lookups WHERE kind = ? AND hash = ? AND id = ?");
 static INSERT: Repeated = Repeated::new("INSERT OR IGNORE INTO lookups (kind, hash, id) VALUES (?, ?, ?)");
+
+pub(super) const STORED: &str = "SELECT id FROM lookups WHERE kind = ? AND hash = ? AND id < ? ORDER BY id DESC LIMIT ?";
 
 /// What is looked up, its hash, the message.
 pub type Pair = (Lookup, i64, MessageId);
@@ -82,8 +85,8 @@ impl Recent {
         }
     }
 
-    /// The next rows to merge, if a generation is full.
-    pub fn next_merge(&self, now: Timestamp) -> Option<Merge> {
+    /// The next rows to merge, if a generation is full. `added` pairs come with the same tick.
+    pub fn next_merge(&self, added: usize, now: Timestamp) -> Option<Merge> {
         let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if generations.merging.is_empty() {
             if generations.growing.len() < GENERATION {
@@ -94,7 +97,7 @@ impl Recent {
             generations.since = None;
         }
         let after = generations.merged_until.map_or(Bound::Unbounded, Bound::Excluded);
-        let pairs: Vec<Pair> = generations.merging.range((after, Bound::Unbounded)).take(MERGED_A_TICK).copied().collect();
+        let pairs: Vec<Pair> = generations.merging.range((after, Bound::Unbounded)).take(MERGED_A_TICK.max(2 * added)).copied().collect();
         let complete = pairs.last() == generations.merging.last();
         // Whatever came before the generation that grows now is in the table once this one is.
         let mark = complete.then(|| generations.since.unwrap_or(now));
@@ -145,7 +148,7 @@ pub fn pairs_of(row: &SqliteRow, codec: &Codec) -> Result<Vec<Pair>, Error> {
 
 /// The messages in the table with this hash, newest first, older than `before`.
 pub async fn stored(pool: &SqlitePool, lookup: Lookup, hash: i64, before: MessageId, limit: usize) -> Result<Vec<MessageId>, sqlx::Error> {
-    let rows = sqlx::query("SELECT id FROM lookups WHERE kind = ? AND hash = ? AND id < ? ORDER BY id DESC LIMIT ?")
+    let rows = sqlx::query(STORED)
         .bind(lookup as i64)
         .bind(hash)
         .bind(before.uuid())
@@ -153,4 +156,26 @@ pub async fn stored(pool: &SqlitePool, lookup: Lookup, hash: i64, before: Messag
         .fetch_all(pool)
         .await?;
     rows.iter().map(|row| row.try_get(0).map(MessageId::from_uuid)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_however_large_the_batches_are() {
+        let recent = Recent::default();
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let mut most = 0;
+        for tick in 0..1_000_u32 {
+            if let Some(merge) = recent.next_merge(4_000, now) {
+                recent.merged(&merge);
+            }
+            let id = |number: u32| MessageId::new(now, std::array::from_fn(|at| number.to_be_bytes()[at % 4]));
+            recent.add((0..4_000).map(|number| (Lookup::Recipient, i64::from(number), id(tick * 4_000 + number))), now);
+            let generations = recent.0.read().unwrap();
+            most = most.max(generations.growing.len() + generations.merging.len());
+        }
+        assert!(most <= 2 * GENERATION + 3 * 4_000, "{most} pairs in memory");
+    }
 }

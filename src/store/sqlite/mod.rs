@@ -139,10 +139,7 @@ impl Messages for Sqlite {
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
-        let row = sqlx::query("SELECT min(due_at) FROM messages WHERE category = ? AND due_at IS NOT NULL")
-            .bind(lane.index() as i64)
-            .fetch_one(&self.readers)
-            .await?;
+        let row = sqlx::query(queue::NEXT_DUE).bind(lane.index() as i64).fetch_one(&self.readers).await?;
         Ok(row.try_get::<Option<i64>, _>(0)?.map(Timestamp::from_millis))
     }
 
@@ -176,7 +173,7 @@ impl Messages for Sqlite {
     }
 
     async fn cancel_by_reference(&self, app: AppId, reference: &str, now: Timestamp) -> Result<(u64, u64), Error> {
-        let which = CancelWhich::Reference { app, hash: self.shared.codec.reference(app, reference) };
+        let which = CancelWhich::Reference { app, hash: self.shared.codec.reference(reference) };
         let answers = ask!(self, Write::Cancel { which, now }, Cancelled)?;
         let count = |wanted: fn(&Cancelling) -> bool| answers.iter().filter(|answer| wanted(answer)).count() as u64;
         Ok((count(|answer| *answer == Cancelling::Cancelled), count(|answer| matches!(answer, Cancelling::TooLate(_)))))
@@ -227,6 +224,10 @@ impl Messages for Sqlite {
             all.under_way += erased.under_way;
         }
         Ok(all)
+    }
+
+    async fn count_accepted(&self, app: AppId, since: Timestamp) -> Result<u64, Error> {
+        read::count_accepted(&self.readers, app, since).await
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {

@@ -16,7 +16,9 @@ use crate::store::{
     codec::{Codec, decode_attempts, status},
 };
 
-const TAKE: &str = "UPDATE messages SET due_at = ?1, owner = ?2 WHERE id IN \
+pub(super) const NEXT_DUE: &str = "SELECT min(due_at) FROM messages WHERE category = ? AND due_at IS NOT NULL";
+
+pub(super) const TAKE: &str = "UPDATE messages SET due_at = ?1, owner = ?2 WHERE id IN \
     (SELECT id FROM messages WHERE category = ?3 AND due_at <= ?4 ORDER BY due_at LIMIT ?5) RETURNING id, status, attempts, body";
 
 /// Only the owner of the lease may open an attempt, and only on a message that is still open.

@@ -1,14 +1,9 @@
-//! Reading messages: one, or a page of them.
-//!
-//! A listing walks ids from the newest down, by the narrowest way that its filter offers: a look-up (recipient, reference), the
-//! index of unusual statuses, the app's messages, or all. Each step walks at most [`STEP`] rows, so no filter, however rare
-//! its matches, makes a statement that runs for seconds; a page stops after [`MOST_STEPS`] and gives a cursor to go on.
+//! Reading messages: one, or a page of them ([`listing`](crate::store::listing) says how far one looks).
 
 use sqlx::{AssertSqlSafe, Row, SqlitePool, sqlite::SqliteRow};
 use tidings_core::{
-    id::{MessageId, uuid_v7},
-    message::Status,
-    time::Timestamp,
+    id::{AppId, MessageId, uuid_v7},
+    time::{Moment, Timestamp},
 };
 use uuid::Uuid;
 
@@ -16,29 +11,23 @@ use super::{lookups, writer::Shared};
 use crate::store::{
     Error, Filter, Page, ReceiptFact, Record,
     codec::{Lookup, decode_attempts, status},
+    listing::{PATIENCE, STEP, UNUSUAL, Way},
 };
 
-/// Rows that one statement walks.
-const STEP: usize = 4_096;
-/// Statements for one page.
-const MOST_STEPS: usize = 8;
+/// Rows that are fetched by their ids at once.
+const FETCHED: usize = 64;
+const GET: &str = "SELECT id, status, attempts, released_at, closed_at, due_at, body FROM messages WHERE id = ?";
+const RECEIPTS: &str =
+    "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = ? ORDER BY at";
+/// By the app's index alone, which holds the ids.
+const COUNT: &str = "SELECT count(*) FROM messages WHERE app = ? AND id >= ?";
 const COLUMNS: &str = "id, status, attempts, released_at, closed_at, due_at, body";
-/// The same list as in the index `messages_unusual`, so that the planner may use it.
-const UNUSUAL: &str = "status IN (1, 6, 7, 8, 9, 10)";
 
 pub async fn get(pool: &SqlitePool, shared: &Shared, id: MessageId) -> Result<Option<Record>, Error> {
-    let row = sqlx::query("SELECT id, status, attempts, released_at, closed_at, due_at, body FROM messages WHERE id = ?")
-        .bind(id.uuid())
-        .fetch_optional(pool)
-        .await?;
+    let row = sqlx::query(GET).bind(id.uuid()).fetch_optional(pool).await?;
     let Some(row) = row else { return Ok(None) };
     let mut record = record(&row, shared)?;
-    let rows = sqlx::query(
-        "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = ? ORDER BY at",
-    )
-    .bind(id.uuid())
-    .fetch_all(pool)
-    .await?;
+    let rows = sqlx::query(RECEIPTS).bind(id.uuid()).fetch_all(pool).await?;
     for row in rows {
         record.receipts.push(ReceiptFact {
             provider: row.try_get("provider")?,
@@ -51,6 +40,11 @@ pub async fn get(pool: &SqlitePool, shared: &Shared, id: MessageId) -> Result<Op
         });
     }
     Ok(Some(record))
+}
+
+pub async fn count_accepted(pool: &SqlitePool, app: AppId, since: Timestamp) -> Result<u64, Error> {
+    let count: i64 = sqlx::query(COUNT).bind(app.uuid()).bind(uuid_v7(since, [0; 10])).fetch_one(pool).await?.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 fn record(row: &SqliteRow, shared: &Shared) -> Result<Record, Error> {
@@ -70,8 +64,8 @@ pub async fn list(pool: &SqlitePool, shared: &Shared, filter: &Filter, before: O
     let mut walk = Walk::new(shared, filter, before);
     // One more than asked for tells whether there is a next page.
     let mut rows: Vec<Record> = Vec::with_capacity(limit.min(STEP) + 1);
-    for _ in 0..MOST_STEPS {
-        let step = walk.step(pool, shared, limit + 1 - rows.len()).await?;
+    loop {
+        let step = walk.step(pool, limit + 1 - rows.len()).await?;
         rows.extend(step.rows);
         if rows.len() > limit {
             rows.truncate(limit);
@@ -80,122 +74,130 @@ pub async fn list(pool: &SqlitePool, shared: &Shared, filter: &Filter, before: O
         }
         match step.next {
             None => return Ok(Page { rows, next: None }),
+            Some(next) if walk.is_late() => return Ok(Page { rows, next: Some(next) }),
             Some(next) => walk.below = next.uuid(),
         }
     }
-    Ok(Page { next: Some(MessageId::from_uuid(walk.below)), rows })
 }
 
 /// A listing on its way down through the ids.
 struct Walk<'a> {
+    shared: &'a Shared,
     filter: &'a Filter,
+    way: Way<'a>,
     /// Ids below this one come next.
     below: Uuid,
     /// Ids from this one on belong to the listing.
     from: Uuid,
-    lookup: Option<(Lookup, i64)>,
+    until: Moment,
 }
 
 struct Step {
     rows: Vec<Record>,
+    /// Ids below this one have not been looked at.
     next: Option<MessageId>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(shared: &Shared, filter: &'a Filter, before: Option<MessageId>) -> Self {
-        let until = filter.until.map_or(Uuid::max(), |until| uuid_v7(until, [0; 10]));
-        let lookup = match (&filter.to, filter.app, &filter.reference) {
-            (Some(to), _, _) => Some((Lookup::Recipient, shared.codec.recipient(to))),
-            (None, Some(app), Some(reference)) => Some((Lookup::Reference, shared.codec.reference(app, reference))),
-            _ => None,
-        };
-        Self {
-            filter,
-            below: before.map_or(until, |before| before.uuid().min(until)),
-            from: filter.from.map_or(Uuid::nil(), |from| uuid_v7(from, [0; 10])),
-            lookup,
+    fn new(shared: &'a Shared, filter: &'a Filter, before: Option<MessageId>) -> Self {
+        let (from, below) = filter.span(before);
+        Self { shared, filter, way: filter.way(), below, from, until: shared.clock.moment() + PATIENCE }
+    }
+
+    fn is_late(&self) -> bool {
+        self.shared.clock.moment() >= self.until
+    }
+
+    async fn step(&self, pool: &SqlitePool, limit: usize) -> Result<Step, Error> {
+        match self.way {
+            Way::Recipient(to) => self.step_by_lookup(pool, Lookup::Recipient, self.shared.codec.recipient(to), limit).await,
+            Way::Reference(reference) => self.step_by_lookup(pool, Lookup::Reference, self.shared.codec.reference(reference), limit).await,
+            Way::Unusual(_) | Way::App(_) | Way::All => self.step_by_index(pool, limit).await,
         }
     }
 
-    async fn step(&self, pool: &SqlitePool, shared: &Shared, limit: usize) -> Result<Step, Error> {
-        match self.lookup {
-            Some((lookup, hash)) => self.step_by_lookup(pool, shared, lookup, hash, limit).await,
-            None => self.step_by_index(pool, shared, limit).await,
-        }
-    }
-
-    async fn step_by_lookup(&self, pool: &SqlitePool, shared: &Shared, lookup: Lookup, hash: i64, limit: usize) -> Result<Step, Error> {
+    async fn step_by_lookup(&self, pool: &SqlitePool, lookup: Lookup, hash: i64, limit: usize) -> Result<Step, Error> {
         let below = MessageId::from_uuid(self.below);
         let mut ids = lookups::stored(pool, lookup, hash, below, STEP).await?;
-        let more = ids.len() == STEP;
-        let lowest = if more { ids.last().copied() } else { None };
-        let recent = shared.recent.find(lookup, hash);
+        let lowest = if ids.len() == STEP { ids.last().copied() } else { None };
+        let recent = self.shared.recent.find(lookup, hash);
         ids.extend(recent.into_iter().filter(|id| *id < below && lowest.is_none_or(|lowest| *id > lowest)));
+        ids.retain(|id| id.uuid() >= self.from);
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
         let mut rows = Vec::new();
-        for (index, id) in ids.iter().enumerate().filter(|(_, id)| id.uuid() >= self.from) {
-            let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?{}", self.conditions());
-            let row = self.bind(sqlx::query(AssertSqlSafe(sql)).bind(id.uuid())).fetch_optional(pool).await?;
-            if let Some(row) = row {
-                let record = record(&row, shared)?;
-                if self.matches(&record) {
-                    rows.push(record);
+        let (mut looked_at, count) = (0, ids.len());
+        for ids in ids.chunks(FETCHED) {
+            for record in self.fetch(pool, ids).await? {
+                let id = record.message.id;
+                rows.push(record);
+                if rows.len() == limit {
+                    return Ok(Step { rows, next: Some(id) });
                 }
             }
-            if rows.len() == limit {
-                let next = (more || index + 1 < ids.len()).then_some(*id);
-                return Ok(Step { rows, next });
+            looked_at += ids.len();
+            if self.is_late() && looked_at < count {
+                return Ok(Step { rows, next: ids.last().copied() });
             }
         }
-        Ok(Step { rows, next: lowest })
+        Ok(Step { rows, next: lowest.filter(|lowest| lowest.uuid() >= self.from) })
     }
 
-    async fn step_by_index(&self, pool: &SqlitePool, shared: &Shared, limit: usize) -> Result<Step, Error> {
+    /// Those of these messages that the filter wants, newest first.
+    async fn fetch(&self, pool: &SqlitePool, ids: &[MessageId]) -> Result<Vec<Record>, Error> {
+        let mut query = sqlx::query(AssertSqlSafe(self.fetch_sql(ids.len())));
+        for id in ids {
+            query = query.bind(id.uuid());
+        }
+        let found = self.bind(query).fetch_all(pool).await?;
+        let mut rows = self.records(&found)?;
+        rows.sort_unstable_by_key(|record| std::cmp::Reverse(record.message.id));
+        Ok(rows)
+    }
+
+    fn fetch_sql(&self, count: usize) -> String {
+        let places = vec!["?"; count].join(", ");
+        format!("SELECT {COLUMNS} FROM messages WHERE id IN ({places}){}", self.conditions())
+    }
+
+    fn records(&self, found: &[SqliteRow]) -> Result<Vec<Record>, Error> {
+        let mut rows = found.iter().map(|row| record(row, self.shared)).collect::<Result<Vec<_>, _>>()?;
+        rows.retain(|record| self.matches(record));
+        Ok(rows)
+    }
+
+    async fn step_by_index(&self, pool: &SqlitePool, limit: usize) -> Result<Step, Error> {
         let floor = sqlx::query(AssertSqlSafe(self.floor_sql()));
         let floor: Option<Uuid> = self.bind_way(floor).fetch_optional(pool).await?.map(|row| row.try_get(0)).transpose()?;
         let lowest = floor.unwrap_or(self.from);
-        let sql = self.page_sql();
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.below).bind(lowest);
+        let query = sqlx::query(AssertSqlSafe(self.page_sql())).bind(self.below).bind(lowest);
         let found = self.bind(query).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(pool).await?;
-        let mut rows = Vec::with_capacity(found.len());
-        for row in &found {
-            rows.push(record(row, shared)?);
-        }
-        let full = rows.len() == limit;
-        let next = if full { rows.last().map(|record| record.message.id) } else { floor.map(MessageId::from_uuid) };
-        rows.retain(|record| self.matches(record));
-        Ok(Step { rows, next })
+        let last = found.last().map(|row| row.try_get("id").map(MessageId::from_uuid)).transpose()?;
+        let next = if found.len() == limit { last } else { floor.map(MessageId::from_uuid) };
+        Ok(Step { rows: self.records(&found)?, next })
     }
 
     /// The id some thousand rows further down the way that this filter walks: where this step ends.
     fn floor_sql(&self) -> String {
-        let way = if self.unusual() {
-            format!("{UNUSUAL} AND status = ? AND ")
-        } else if self.filter.app.is_some() {
-            "app = ? AND ".to_owned()
-        } else {
-            String::new()
+        let way = match self.way {
+            Way::Unusual(_) => format!("{UNUSUAL} AND status = ? AND "),
+            Way::App(_) => "app = ? AND ".to_owned(),
+            _ => String::new(),
         };
         format!("SELECT id FROM messages WHERE {way}id < ? AND id >= ? ORDER BY id DESC LIMIT 1 OFFSET {STEP}")
     }
 
-    fn bind_way<'q>(&self, mut query: Query<'q>) -> Query<'q> {
-        if let (true, Some(status)) = (self.unusual(), self.filter.status) {
-            query = query.bind(status.index() as i64);
-        } else if let Some(app) = self.filter.app {
-            query = query.bind(app.uuid());
-        }
+    fn bind_way<'q>(&self, query: Query<'q>) -> Query<'q> {
+        let query = match self.way {
+            Way::Unusual(status) => query.bind(status.index() as i64),
+            Way::App(app) => query.bind(app.uuid()),
+            _ => query,
+        };
         query.bind(self.below).bind(self.from)
     }
 
     fn page_sql(&self) -> String {
         format!("SELECT {COLUMNS} FROM messages WHERE id < ? AND id >= ?{} ORDER BY id DESC LIMIT ?", self.conditions())
-    }
-
-    fn unusual(&self) -> bool {
-        use Status::{Cancelled, Expired, Failed, Held, Undelivered, Unknown};
-        matches!(self.filter.status, Some(Held | Undelivered | Failed | Expired | Cancelled | Unknown))
     }
 
     fn conditions(&self) -> String {
@@ -207,10 +209,11 @@ impl<'a> Walk<'a> {
                 sql.push_str(condition);
             }
         };
-        and(self.unusual(), UNUSUAL);
-        and(filter.status.is_some(), "status = ?");
-        // A plus sign keeps the planner from the app's index where the status is the narrower way.
-        and(filter.app.is_some(), if self.unusual() { "+app = ?" } else { "app = ?" });
+        // A plus sign keeps the planner from an index that is not the way.
+        let by_status = matches!(self.way, Way::Unusual(_));
+        and(by_status, UNUSUAL);
+        and(filter.status.is_some(), if by_status { "status = ?" } else { "+status = ?" });
+        and(filter.app.is_some(), if matches!(self.way, Way::App(_)) { "app = ?" } else { "+app = ?" });
         and(filter.channel.is_some(), "channel = ?");
         and(filter.category.is_some(), "+category = ?");
         and(filter.test.is_some(), "test = ?");
@@ -260,3 +263,6 @@ impl<'a> Walk<'a> {
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+#[cfg(test)]
+mod plans;

@@ -110,9 +110,10 @@ async fn late(connection: &mut SqliteConnection, row: &SettleRow, moved: &mut Mo
     let accepted = row.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(|ended| ended.outcome == Outcome::Accepted));
     let next = if accepted && now.may_become(Status::Submitted) { Status::Submitted } else { now };
     let closes = now.is_open() && next.is_closed();
-    sqlx::query("UPDATE messages SET attempts = ?, status = ?, due_at = CASE WHEN ? THEN NULL ELSE due_at END, closed_at = CASE WHEN ? THEN ? ELSE closed_at END WHERE id = ?")
+    sqlx::query("UPDATE messages SET attempts = ?, status = ?, in_flight = ?, due_at = CASE WHEN ? THEN NULL ELSE due_at END, closed_at = CASE WHEN ? THEN ? ELSE closed_at END WHERE id = ?")
         .bind(encode_attempts(&attempts)?)
         .bind(number(next))
+        .bind(attempts.last().is_some_and(Attempt::is_open))
         .bind(next.is_closed())
         .bind(closes)
         .bind(row.at.as_millis())

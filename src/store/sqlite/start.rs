@@ -38,6 +38,9 @@ const BUSY: Duration = Duration::from_secs(5);
 const PAGE_BYTES: u32 = 8192;
 /// Page cache of the writer, in KiB (negative: SQLite's notation).
 const CACHE_KIB: i64 = -32_768;
+pub(super) const VOID_LEASES: &str =
+    "UPDATE messages SET due_at = min(due_at, ?), owner = NULL WHERE due_at IS NOT NULL AND owner IS NOT NULL";
+pub(super) const COUNT_OPEN: &str = "SELECT category, count(*) FROM messages WHERE due_at IS NOT NULL GROUP BY category";
 const SEALED_LOOKUP_KEY: &str = "lookup key";
 
 impl Sqlite {
@@ -132,10 +135,7 @@ async fn lookup_key(connection: &mut SqliteConnection, keyring: &Keyring, random
 
 /// The file belongs to this process alone, so whoever held a lease is dead.
 async fn void_leases(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), Error> {
-    sqlx::query("UPDATE messages SET due_at = min(due_at, ?), owner = NULL WHERE due_at IS NOT NULL AND owner IS NOT NULL")
-        .bind(now.as_millis())
-        .execute(connection)
-        .await?;
+    sqlx::query(VOID_LEASES).bind(now.as_millis()).execute(connection).await?;
     Ok(())
 }
 
@@ -159,8 +159,7 @@ async fn derived_pairs(connection: &mut SqliteConnection, codec: &Codec) -> Resu
 
 async fn count_open(connection: &mut SqliteConnection) -> Result<[AtomicI64; 3], Error> {
     let open = [const { AtomicI64::new(0) }; 3];
-    let rows =
-        sqlx::query("SELECT category, count(*) FROM messages WHERE due_at IS NOT NULL GROUP BY category").fetch_all(connection).await?;
+    let rows = sqlx::query(COUNT_OPEN).fetch_all(connection).await?;
     for row in rows {
         let (category, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         if let Some(lane) = usize::try_from(category).ok().and_then(|category| open.get(category)) {

@@ -127,7 +127,7 @@ async fn write(
     moved: &mut Moved,
 ) -> Result<(Vec<Answer>, Option<Merge>), Error> {
     let answers = apply(connection, writes, shared, moved).await?;
-    let merge = shared.recent.next_merge(shared.clock.now());
+    let merge = shared.recent.next_merge(moved.pairs.len(), shared.clock.now());
     if let Some(merge) = &merge {
         let pairs: Vec<_> = merge.pairs.iter().filter(|pair| !moved.unlinked.contains(pair)).copied().collect();
         lookups::insert(connection, &pairs).await?;

@@ -7,7 +7,7 @@ use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings::{
-    accept::Accept,
+    accept::{Accept, Limits},
     api::{self, Api, Readiness, RequestIds},
     clock::Clock,
     config::Config,
@@ -15,7 +15,7 @@ use tidings::{
     delivery::{self, Desk, DeskSpec, Desks},
     receipts::{Confirm, Intake},
     seal::Keyring,
-    shared::Shared,
+    shared::{InProcess, Shared},
     store::{Sqlite, SqliteControl, control::ControlStore},
     telemetry::Metrics,
 };
@@ -153,8 +153,9 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let messages = Arc::new(messages);
         let receipts = Arc::new(Confirm::new(messages.clone(), Vec::new(), Arc::clone(&metrics), self.clock));
-        let accept =
-            Accept::new(Arc::clone(control), messages.clone(), delivery::Intake::default(), self.clock, Arc::clone(&metrics), 1_000_000);
+        let limits = Limits::new(Arc::new(InProcess::new(self.clock)), Arc::new(InProcess::new(self.clock)));
+        let intake = delivery::Intake::default();
+        let accept = Accept::new(Arc::clone(control), messages.clone(), intake, self.clock, Arc::clone(&metrics), 1_000_000, limits);
         let nobody =
             DeskSpec { revision: 0, accounts: Vec::new(), routes: Vec::new(), budget: BudgetSettings::default(), seed: 0, listens: false };
         let desks = Arc::new(Desks::new(Desk::new(nobody, self.clock.moment())));

@@ -1,5 +1,6 @@
 //! The worker and the story of a message, over a real store.
 
+pub mod cancelling;
 mod failover;
 mod world;
 

@@ -82,6 +82,10 @@ impl Scripted {
     pub fn calls(&self) -> usize {
         self.calls.lock().unwrap().len()
     }
+
+    pub fn calls_for(&self, id: MessageId) -> usize {
+        self.calls.lock().unwrap().iter().filter(|called| **called == id).count()
+    }
 }
 
 /// One app, which may be suspended.

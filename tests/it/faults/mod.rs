@@ -3,6 +3,7 @@
 //! The verdict is never Tidings' own: a simulated vendor in the test's process, which no fault reaches, counts what it
 //! processed by message id.
 
+mod clients;
 mod full_disk;
 mod keys;
 mod kill;

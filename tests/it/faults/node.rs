@@ -29,19 +29,24 @@ pub struct Node {
 impl Node {
     /// Starts on an empty `data_dir` with these providers and nothing said below warnings.
     pub async fn start(home: &Path, data_dir: &Path, providers: &str) -> Self {
-        Self::configured(home, data_dir, providers, "warn", false).await
+        Self::configured(home, data_dir, providers, "", "warn", false).await
+    }
+
+    /// Starts with settings of its listener.
+    pub async fn start_with_http(home: &Path, bootstrap: &str, http: &str) -> Self {
+        Self::configured(home, &home.join("data"), bootstrap, http, "warn", false).await
     }
 
     /// Starts with more of a bootstrap file, a log filter, and redaction or not.
     pub async fn start_with(home: &Path, bootstrap: &str, filter: &str, reveal: bool) -> Self {
-        Self::configured(home, &home.join("data"), bootstrap, filter, reveal).await
+        Self::configured(home, &home.join("data"), bootstrap, "", filter, reveal).await
     }
 
-    async fn configured(home: &Path, data_dir: &Path, bootstrap: &str, filter: &str, reveal: bool) -> Self {
+    async fn configured(home: &Path, data_dir: &Path, bootstrap: &str, http: &str, filter: &str, reveal: bool) -> Self {
         let address = free_address().await;
         let (config, file) = (home.join("tidings.toml"), home.join("bootstrap.toml"));
         let settings = format!(
-            "data_dir = \"{}\"\n[http]\nlisten = \"{address}\"\n[bootstrap]\nfile = \"{}\"\n[log]\nfilter = \"{filter}\"\n",
+            "data_dir = \"{}\"\n[http]\nlisten = \"{address}\"\n{http}\n[bootstrap]\nfile = \"{}\"\n[log]\nfilter = \"{filter}\"\n",
             data_dir.display(),
             file.display()
         );
@@ -88,6 +93,13 @@ impl Node {
     pub async fn start_again(&mut self) {
         self.child = spawn(&self.home, &self.config, self.reveal);
         self.ready().await;
+    }
+
+    /// Memory that it holds.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().expect("it runs"))).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse().unwrap()
     }
 
     /// Everything that it ever said.

@@ -16,6 +16,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
+mod allowances;
 mod control;
 pub mod messages;
 pub mod queue;

@@ -14,6 +14,7 @@ use tidings_core::{
 use super::samples::{ME, NOW, OTHER, accept, accepted_at, app, at, ended, message, open, opened, receipt, settle, submitted, take, until};
 
 pub use super::forgetting::*;
+pub use crate::delivery::cancelling::a_cancelled_message_is_never_opened_again;
 
 type Store = Arc<dyn Messages>;
 

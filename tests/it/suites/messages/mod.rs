@@ -79,6 +79,7 @@ crate::suites::suite! {
         a_cancelled_message_cannot_be_opened,
         cancel_is_too_late_while_an_attempt_is_out,
         cancel_by_reference_counts,
+        a_cancelled_message_is_never_opened_again,
         a_listing_is_newest_first_and_pages_are_stable,
         a_listing_obeys_every_filter,
         open_messages_are_counted_by_lane,
