@@ -5,10 +5,12 @@ use std::{process::Command, time::Duration};
 
 use serde_json::json;
 use tempfile::TempDir;
+use tidings::clock::Clock;
+use tidings_core::time::Moment;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use super::node::{KEY, Node};
@@ -33,12 +35,12 @@ async fn connected(node: &Node) -> TcpStream {
 }
 
 /// Everything that is answered until the server hangs up, and when it did.
-async fn rest(stream: &mut TcpStream) -> (String, Instant) {
+async fn rest(stream: &mut TcpStream, clock: Clock) -> (String, Moment) {
     let mut bytes = Vec::new();
     let ended = timeout(Duration::from_secs(30), stream.read_to_end(&mut bytes)).await;
     // A reset is an end as well.
     assert!(ended.is_ok(), "the server lets a slow client go; it said {:?}", String::from_utf8_lossy(&bytes));
-    (String::from_utf8_lossy(&bytes).into_owned(), Instant::now())
+    (String::from_utf8_lossy(&bytes).into_owned(), clock.moment())
 }
 
 fn head(length: usize) -> String {
@@ -62,7 +64,8 @@ async fn messages(node: &Node) -> usize {
 #[tokio::test]
 async fn a_body_that_never_ends_is_answered_408_and_holds_up_nobody() {
     let (_home, node) = started("body_timeout_s = 1").await;
-    let began = Instant::now();
+    let clock = Clock::system();
+    let began = clock.moment();
     let mut slow = Vec::new();
     for _ in 0..50 {
         let mut stream = connected(&node).await;
@@ -72,10 +75,10 @@ async fn a_body_that_never_ends_is_answered_408_and_holds_up_nobody() {
     }
     somebody_else_is_served(&node).await;
     for mut stream in slow {
-        let (answer, ended) = rest(&mut stream).await;
+        let (answer, ended) = rest(&mut stream, clock).await;
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
         assert!(answer.contains("application/problem+json") && answer.contains("\"code\":\"request_timeout\""), "{answer:?}");
-        assert!(ended - began >= Duration::from_secs(1), "it had its second");
+        assert!(ended.since(began) >= Duration::from_secs(1), "it had its second");
     }
     assert_eq!(messages(&node).await, 1);
 }
@@ -83,7 +86,8 @@ async fn a_body_that_never_ends_is_answered_408_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_head_that_never_ends_is_cut() {
     let (_home, node) = started("header_timeout_s = 1").await;
-    let began = Instant::now();
+    let clock = Clock::system();
+    let began = clock.moment();
     let mut slow = Vec::new();
     for said in ["", "P", "PRI * HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "POST /v1/messages HTTP/1.1\r\nhost: tidi"] {
         let mut stream = connected(&node).await;
@@ -96,8 +100,8 @@ async fn a_head_that_never_ends_is_cut() {
     slow.push(("an answered request", stream));
     somebody_else_is_served(&node).await;
     for (said, mut stream) in slow {
-        let (_, ended) = rest(&mut stream).await;
-        assert!(ended - began >= Duration::from_millis(900), "{said:?} had its second");
+        let (_, ended) = rest(&mut stream, clock).await;
+        assert!(ended.since(began) >= Duration::from_millis(900), "{said:?} had its second");
     }
 }
 
@@ -111,7 +115,7 @@ async fn half_a_body_makes_no_message_and_leaves_no_key_taken() {
         stream.write_all(keyed.as_bytes()).await.unwrap();
         stream.write_all(&body.as_bytes()[..cut]).await.unwrap();
         stream.shutdown().await.unwrap();
-        let (answer, _) = rest(&mut stream).await;
+        let (answer, _) = rest(&mut stream, Clock::system()).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
     }
     assert_eq!(messages(&node).await, 0);
