@@ -2,9 +2,7 @@
 
 mod batch;
 mod contract;
-mod described;
 mod fuzz;
 mod idempotency;
 mod refusals;
-mod schema;
 mod send;
