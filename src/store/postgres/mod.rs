@@ -117,7 +117,18 @@ impl PostgresStore {
             }
         });
         let wake = wake::Wake::start(connections.clone());
-        Self { connections, codec, clock, accepts, opens, settles, joined, wake, lost: lost::Lost::default(), counted: read::Counted::default() }
+        Self {
+            connections,
+            codec,
+            clock,
+            accepts,
+            opens,
+            settles,
+            joined,
+            wake,
+            lost: lost::Lost::default(),
+            counted: read::Counted::default(),
+        }
     }
 
     /// Is notified when any process may have put a message that is due at once.
