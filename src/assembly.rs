@@ -121,8 +121,7 @@ impl Node {
         if !rung.hands_over() {
             intake = Intake::default();
         }
-        let limits = Limits::new(rung.allowances(clock), Arc::new(InProcess::new(clock)));
-        let most = config.queue.max_messages;
+        let (most, limits) = (config.queue.max_messages, Limits::new(rung.allowances(clock), Arc::new(InProcess::new(clock))));
         let accept = Accept::new(Arc::clone(&control), Arc::clone(&messages), intake, clock, Arc::clone(&metrics), most, limits);
         let accept = Arc::new(accept);
         let readiness = Arc::new(Readiness::default());
