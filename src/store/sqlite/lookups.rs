@@ -15,7 +15,7 @@ use std::{
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use tidings_core::{id::MessageId, time::Timestamp};
 
-use super::repeat::{Repeated, bind};
+use super::repeat::{Inserted, Repeated, bind};
 use crate::store::{
     Error,
     codec::{Codec, Lookup, decode_attempts, short},
@@ -30,7 +30,7 @@ const MERGED_A_TICK: usize = 512;
 pub const DERIVED: Duration = Duration::from_mins(10);
 
 static DELETE: Repeated = Repeated::new("DELETE FROM lookups WHERE kind = ? AND hash = ? AND id = ?");
-static INSERT: Repeated = Repeated::new("INSERT OR IGNORE INTO lookups (kind, hash, id) VALUES (?, ?, ?)");
+static INSERT: Inserted = Inserted::new("INSERT OR IGNORE INTO lookups (kind, hash, id)", 3);
 
 pub(super) const STORED: &str = "SELECT id FROM lookups WHERE kind = ? AND hash = ? AND id < ? ORDER BY id DESC LIMIT ?";
 
@@ -118,7 +118,7 @@ impl Recent {
 pub async fn insert(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<(), sqlx::Error> {
     let bind =
         |arguments: &mut sqlx::sqlite::SqliteArguments, (lookup, hash, id): &Pair| bind!(arguments, *lookup as i64, *hash, id.uuid());
-    INSERT.run(connection, pairs, bind).await.map(drop)
+    INSERT.run(connection, pairs, bind).await
 }
 
 /// Takes pairs out of the table.
