@@ -42,8 +42,9 @@ pub(super) async fn send(
     let key = key.get()?;
     let Body(fields) = body?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let Sent { message, replayed } =
-        api.accept.send(&sender, fields, key, traceparent).await.inspect_err(|refusal| api.count_refusal(refusal))?;
+    // Boxed, because every layer around this handler would carry it along.
+    let sending = Box::pin(api.accept.send(&sender, fields, key, traceparent));
+    let Sent { message, replayed } = sending.await.inspect_err(|refusal| api.count_refusal(refusal))?;
     let mut headers = HeaderMap::with_capacity(3);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/messages/{}", message.id)) {
         headers.insert(header::LOCATION, location);

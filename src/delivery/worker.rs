@@ -200,11 +200,13 @@ impl Worker {
             return;
         }
         let worker = Arc::clone(self);
+        // Boxed, because the task would hold it twice: as what it was given and as what it waits for.
+        let delivery = Box::pin(AssertUnwindSafe(delivery).catch_unwind());
         self.tasks.spawn(async move {
             let _permit = permit;
             worker.metrics.queue.taken(lane, worker.clock.now().since(due));
             worker.metrics.delivery.busy.inc();
-            if AssertUnwindSafe(delivery).catch_unwind().await.is_err() {
+            if delivery.await.is_err() {
                 worker.metrics.panicked("deliver");
             }
             worker.metrics.delivery.busy.dec();
