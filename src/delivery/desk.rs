@@ -16,7 +16,7 @@ use tidings_core::{
     dice::{Dice, mix},
     fleet::{Ask, Choice, Fleet, FleetConfig, ProviderSpec, ProviderView, Ticket},
     id::AppId,
-    message::{Category, Channel, Message},
+    message::{Category, Channel, Lane, Message},
     redact::Redacted,
     retry::{BudgetSettings, Budgets},
     select::Select,
@@ -87,6 +87,24 @@ pub struct DeskSpec {
     pub listens: bool,
 }
 
+/// Tells those who wait for room that there may be some: one of each lane, so that nobody's crowd stands before a better lane.
+#[derive(Default)]
+pub(super) struct Freed([Notify; Lane::ALL.len()]);
+
+impl Freed {
+    fn one(&self) {
+        self.0.iter().for_each(Notify::notify_one);
+    }
+
+    pub(super) fn all(&self) {
+        self.0.iter().for_each(Notify::notify_waiters);
+    }
+
+    pub(super) async fn waited(&self, lane: Lane) {
+        self.0[lane.index()].notified().await;
+    }
+}
+
 /// A routing revision at work.
 pub struct Desk {
     pub revision: u32,
@@ -98,7 +116,7 @@ pub struct Desk {
     /// The desk that took the fleet over. Set while the fleet is locked.
     successor: OnceLock<Arc<Self>>,
     /// A call has ended: somebody who waits for room may look again.
-    pub(super) freed: Notify,
+    pub(super) freed: Freed,
     /// Some provider is out or held back because calls hang; otp calls look whether to leave.
     pub(super) trouble: AtomicBool,
 }
@@ -114,7 +132,7 @@ impl Desk {
             retry: Mutex::new((Budgets::new(spec.budget), Dice::new(mix(spec.seed)))),
             accounts: spec.accounts,
             successor: OnceLock::new(),
-            freed: Notify::new(),
+            freed: Freed::default(),
             trouble: AtomicBool::new(false),
         }
     }
@@ -148,7 +166,7 @@ impl Desk {
     pub(super) fn ended(&self, now: Moment, ticket: Ticket, outcome: Outcome, retry_after: Option<Duration>) {
         self.at_the_fleet(|fleet, desk| {
             fleet.ended(now, ticket, outcome, retry_after);
-            desk.freed.notify_one();
+            desk.freed.one();
         });
     }
 
@@ -156,7 +174,7 @@ impl Desk {
     pub(super) fn abandon(&self, ticket: Ticket) {
         self.at_the_fleet(|fleet, desk| {
             fleet.abandoned(ticket);
-            desk.freed.notify_one();
+            desk.freed.one();
         });
     }
 

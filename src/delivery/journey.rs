@@ -246,7 +246,7 @@ impl Journey {
         let room = matches!(pause, Pause::Room(_));
         tokio::select! {
             () = self.worker.stopping.cancelled() => false,
-            () = self.desk.freed.notified(), if room => true,
+            () = self.desk.freed.waited(self.message.lane()), if room => true,
             () = tokio::time::sleep_until(until) => true,
         }
     }

@@ -117,7 +117,7 @@ impl Worker {
         };
         desk.trouble.store(trouble, Ordering::Relaxed);
         if !events.is_empty() {
-            desk.freed.notify_waiters();
+            desk.freed.all();
         }
         self.desks.tell(self.clock.now(), desk, events);
     }

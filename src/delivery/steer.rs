@@ -61,6 +61,6 @@ impl Desk {
         }
         drop(fleet);
         // Whoever waits looks again: there may be room now, or less of it.
-        self.freed.notify_waiters();
+        self.freed.all();
     }
 }

@@ -174,6 +174,8 @@ impl Fleet {
                 continue;
             }
             if member.in_flight >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
+                // Also this wait has its lane's precedence: the next slot is not for a lower one.
+                limits.refused(now, place, ask.lane);
                 survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place);
                 survey.pass(member, Because::InFlight);
                 continue;

@@ -154,6 +154,13 @@ impl Limits {
         Err(full)
     }
 
+    /// Somebody of this lane waits for room that is not the limits' to give.
+    pub fn refused(&mut self, now: Moment, provider: usize, lane: Lane) {
+        if let Some(gate) = self.gates.get_mut(provider) {
+            gate.refused[lane.index()] = Some(now);
+        }
+    }
+
     /// Takes room for a call that goes out now.
     pub fn take(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) {
         let Some(gate) = self.gates.get_mut(provider) else { return };
