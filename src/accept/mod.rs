@@ -135,7 +135,7 @@ impl Accept {
         self.admit(sender, &message, purse, now).await?;
         let message = Arc::new(message);
         let seat = if message.first_status() == Status::Accepted { self.intake.reserve(&message) } else { None };
-        let (lease, opened) = (seat.as_ref().map(Seat::lease), seat.as_ref().and_then(Seat::opened));
+        let (lease, opened) = (seat.as_ref().and_then(Seat::lease), seat.as_ref().and_then(Seat::opened));
         Ok((NewMessage { message, idempotency, lease, opened }, seat))
     }
 
@@ -148,6 +148,14 @@ impl Accept {
         verdict: Accepting,
         purse: &mut Purse,
     ) -> Result<Sent, Refusal> {
+        let seat = match (verdict, seat) {
+            (Accepting::New, seat) => seat,
+            (Accepting::Repeated(_) | Accepting::Mismatch, Some(seat)) => {
+                seat.give_back();
+                None
+            }
+            (Accepting::Repeated(_) | Accepting::Mismatch, None) => None,
+        };
         match verdict {
             Accepting::New => {
                 self.metrics.accepted(message.channel, message.category).inc();

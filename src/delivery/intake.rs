@@ -14,51 +14,58 @@ use tidings_core::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{desk::Desk, journey::Journey, worker::Worker};
+use super::{journey::Journey, worker::Worker};
 use crate::store::Lease;
 
-/// Somebody who is free, kept for one message. Dropped unused, it gives everything back.
+/// Somebody who is free, kept for one message.
+///
+/// Once the message was given to the store, a seat that is dropped may stand for a row whose first attempt is open and was
+/// never made: the client went away, or the store's answer was lost. Then the store is told so; a crash is the only way in
+/// which such an attempt stays ambiguous.
 pub struct Seat {
-    pub(super) permit: OwnedSemaphorePermit,
-    pub(super) journey: Journey,
-    pub(super) first: Option<First>,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    permit: OwnedSemaphorePermit,
+    journey: Journey,
+    first: Option<Ticket>,
 }
 
 impl Seat {
+    pub(super) fn new(permit: OwnedSemaphorePermit, journey: Journey, first: Option<Ticket>) -> Self {
+        Self { kept: Some(Kept { permit, journey, first }) }
+    }
+
     /// The lease that the row is born with.
-    pub fn lease(&self) -> Lease {
-        self.journey.lease
+    pub fn lease(&self) -> Option<Lease> {
+        self.kept.as_ref().map(|kept| kept.journey.lease)
     }
 
     /// The attempt that the row is born with, if a provider had room.
     pub fn opened(&self) -> Option<Opened> {
-        self.first.as_ref()?;
-        self.journey.attempts.last().map(|attempt| attempt.opened.clone())
-    }
-}
-
-/// A call that is chosen and not yet written down.
-pub(super) struct First {
-    desk: Arc<Desk>,
-    ticket: Option<Ticket>,
-}
-
-impl First {
-    pub(super) fn new(desk: Arc<Desk>, ticket: Ticket) -> Self {
-        Self { desk, ticket: Some(ticket) }
+        let Kept { journey, first: Some(_), .. } = self.kept.as_ref()? else { return None };
+        journey.attempts.last().map(|attempt| attempt.opened.clone())
     }
 
-    /// It is written down: the call may be made.
-    pub(super) fn take(mut self) -> Option<Ticket> {
-        self.ticket.take()
-    }
-}
-
-impl Drop for First {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.desk.abandon(ticket);
+    /// The message was not written, for certain: gives everything back.
+    pub fn give_back(mut self) {
+        if let Some(Kept { journey, first: Some(ticket), .. }) = self.kept.take() {
+            journey.desk.abandon(ticket);
         }
+    }
+
+    pub(super) fn take(mut self) -> Option<(OwnedSemaphorePermit, Journey, Option<Ticket>)> {
+        self.kept.take().map(|Kept { permit, journey, first }| (permit, journey, first))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Some(Kept { permit, journey, first: Some(ticket) }) = self.kept.take() else { return };
+        journey.desk.abandon(ticket);
+        let worker = Arc::clone(&journey.worker);
+        worker.tasks.spawn(journey.never_sent(permit));
     }
 }
 

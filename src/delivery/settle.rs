@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tidings_core::{
-    attempt::Attempt,
+    attempt::{Attempt, Ended, Outcome},
     message::{Message, Status},
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{journey::Journey, worker::Worker};
 use crate::store::{LeaseOwner, Next, Settlement, Settling};
@@ -13,6 +14,8 @@ use crate::store::{LeaseOwner, Next, Settlement, Settling};
 /// Pause before a write is tried again that the store did not take; doubled each time.
 pub const AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub const LONGEST_AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// The code of an attempt that was opened with its message and never made.
+const NEVER_SENT: &str = "never_sent";
 /// No lease has this owner: what is settled under it is merged as a late outcome.
 const NOBODY: LeaseOwner = 0;
 
@@ -25,6 +28,34 @@ impl Journey {
         {
             count_end(&self.worker, &self.message, &self.attempts, status);
         }
+    }
+
+    /// The attempt that the row may have been born with is not made: says so, as long as nobody else may take the message.
+    ///
+    /// The row may still be on its way to the store, so that one that is missing is looked for a few times. The permit is kept
+    /// meanwhile: a store that refuses everything is asked by no more tasks than there are seats.
+    pub async fn never_sent(mut self, permit: OwnedSemaphorePermit) {
+        let segments = self.message.segments;
+        self.note(Ended {
+            outcome: Outcome::Unavailable,
+            code: Some(NEVER_SENT.to_owned()),
+            duration: Duration::ZERO,
+            provider_message_id: None,
+            segments,
+            cost: None,
+        });
+        let mut pause = AFTER_FAILURE;
+        while let Some(Settling::Missing) = self.write(Next::Wait(self.worker.clock.now())).await {
+            if pause > LONGEST_AFTER_FAILURE {
+                return;
+            }
+            tokio::select! {
+                () = self.worker.stopping.cancelled() => return,
+                () = tokio::time::sleep(pause) => pause *= 2,
+            }
+        }
+        drop(permit);
+        self.worker.wake(self.message.lane());
     }
 
     /// Gives the message back as it is: the process stops.

@@ -176,7 +176,7 @@ impl Journey {
         self.course.ended(now, place, outcome)
     }
 
-    fn note(&mut self, ended: Ended) {
+    pub(super) fn note(&mut self, ended: Ended) {
         if let Some(last) = self.attempts.last_mut() {
             last.ended = Some(ended);
         }

@@ -18,7 +18,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Desks, Directory, Seat, deliver,
-    intake::First,
     journey::{Journey, Start},
     lane::{LaneState, PAUSE_WHILE_FULL},
 };
@@ -111,11 +110,10 @@ impl Worker {
         let fresh = Taken { message: Arc::clone(message), status: message.first_status(), attempts: Vec::new(), lease };
         // Whoever has to wait for something else than room waits in the queue.
         let Start::Go(mut journey) = Journey::start(Arc::clone(self), fresh) else { return None };
-        let first = journey.choose_now().map(|ticket| {
-            journey.lease = journey.add_attempt(&ticket);
-            First::new(Arc::clone(&journey.desk), ticket)
+        let first = journey.choose_now().inspect(|ticket| {
+            journey.lease = journey.add_attempt(ticket);
         });
-        Some(Seat { permit, journey, first })
+        Some(Seat::new(permit, journey, first))
     }
 
     pub(super) fn wake(&self, lane: Lane) {
@@ -123,9 +121,9 @@ impl Worker {
     }
 
     pub(super) fn begin_fresh(self: &Arc<Self>, seat: Seat) {
-        let Seat { permit, journey, first } = seat;
+        let Some((permit, journey, first)) = seat.take() else { return };
         let message = Arc::clone(&journey.message);
-        self.begin(&message, permit, deliver::carry(journey, first.and_then(First::take)));
+        self.begin(&message, permit, deliver::carry(journey, first));
     }
 
     fn lease(&self, now: Timestamp) -> Lease {

@@ -264,7 +264,7 @@ async fn race(world: Arc<World>, message: Message, sent: Sent) -> Option<usize> 
     let (id, lane, message) = (message.id, message.lane(), Arc::new(message));
     let intake = Intake::to(Arc::clone(&world.worker));
     let seat = if sent.direct && message.first_status() == Status::Accepted { intake.reserve(&message) } else { None };
-    let (lease, opened) = (seat.as_ref().map(Seat::lease), seat.as_ref().and_then(Seat::opened));
+    let (lease, opened) = (seat.as_ref().and_then(Seat::lease), seat.as_ref().and_then(Seat::opened));
     world.store.accept(vec![NewMessage { message, idempotency: None, lease, opened }]).await.unwrap();
     match seat {
         Some(seat) => intake.hand_over(seat),

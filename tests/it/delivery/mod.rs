@@ -4,16 +4,19 @@ pub mod cancelling;
 mod failover;
 mod world;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tidings::store::{Lease, NewMessage};
+use tidings::{
+    delivery::{Intake, Seat},
+    store::{Lease, NewMessage},
+};
 use tidings_core::{
     message::{Category, Status},
     time::Timestamp,
 };
 use tidings_providers::SubmitError;
 
-use self::world::{Does, accepts, ambiguous, providers, refuses, story, unavailable};
+use self::world::{Does, World, accepts, ambiguous, providers, refuses, story, unavailable};
 use crate::suites::messages::samples;
 
 fn told(status: Status, attempts: &[&str]) -> (Status, Vec<String>) {
@@ -68,8 +71,7 @@ async fn a_message_under_way_when_the_routing_changes_goes_on_by_the_new_revisio
     let record = world.until(id, |record| record.status.is_closed()).await;
     assert_eq!(story(&record), told(Status::Submitted, &["a: ambiguous timeout", "b: accepted"]));
     assert_eq!(record.attempts.iter().map(|attempt| attempt.opened.revision).collect::<Vec<_>>(), [1, 2]);
-    let in_flight: Vec<u32> = world.desks.base().view(world.clock.moment()).iter().map(|view| view.in_flight).collect();
-    assert_eq!(in_flight, [0, 0], "the call's slot was given back to the fleet that holds it now");
+    assert_eq!(world.in_flight(), [0, 0], "the call's slot was given back to the fleet that holds it now");
 }
 
 #[tokio::test]
@@ -99,7 +101,7 @@ async fn an_expired_message_is_never_submitted() {
 }
 
 /// A message that another process had taken, with an attempt under way, when it died.
-async fn orphan(world: &world::World, category: Category) -> tidings_core::id::MessageId {
+async fn orphan(world: &World, category: Category) -> tidings_core::id::MessageId {
     let message = samples::accepted_at(category, world.clock.now());
     let (id, now) = (message.id, world.clock.now());
     let lease = Lease { owner: 7, until: now };
@@ -117,6 +119,51 @@ async fn an_attempt_whose_worker_died_is_ambiguous() {
     assert_eq!(story(&careful), told(Status::Unknown, &["a: ambiguous interrupted"]));
     let otp = world.until(otp, |record| record.status.is_closed()).await;
     assert_eq!(story(&otp), told(Status::Submitted, &["a: ambiguous interrupted", "a: accepted"]));
+}
+
+/// A message kept for a free worker, whose row may be born with its first attempt.
+fn seated(world: &World, intake: &Intake) -> (NewMessage, Seat) {
+    let message = Arc::new(world.message(Category::Transactional));
+    let seat = intake.reserve(&message).unwrap();
+    (NewMessage { message, idempotency: None, lease: seat.lease(), opened: seat.opened() }, seat)
+}
+
+#[tokio::test]
+async fn a_message_whose_sender_went_away_while_it_was_written_is_delivered() {
+    let world = providers(&[("a", &[accepts("v-1")])]).build().await;
+    world.worker.start();
+    let (new, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker)));
+    let id = new.message.id;
+    assert!(new.opened.is_some());
+    world.store.accept(vec![new]).await.unwrap();
+    drop(seat);
+    let record = world.until(id, |record| record.status.is_closed()).await;
+    assert_eq!((story(&record), world.providers[0].calls()), (told(Status::Submitted, &["a: unavailable never_sent", "a: accepted"]), 1));
+    assert_eq!(world.in_flight(), [0]);
+}
+
+#[tokio::test]
+async fn a_row_that_comes_after_its_seat_was_dropped_is_delivered() {
+    let world = providers(&[("a", &[accepts("v-1")])]).build().await;
+    world.worker.start();
+    let (new, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker)));
+    let id = new.message.id;
+    drop(seat);
+    // The store does one thing after another: what is written now is written after it looked for the row.
+    tokio::task::yield_now().await;
+    world.accept(world.message(Category::Otp)).await;
+    world.store.accept(vec![new]).await.unwrap();
+    let record = world.until(id, |record| record.status.is_closed()).await;
+    assert_eq!(story(&record), told(Status::Submitted, &["a: unavailable never_sent", "a: accepted"]));
+}
+
+#[tokio::test]
+async fn a_seat_that_is_given_back_leaves_nothing_behind() {
+    let world = providers(&[("a", &[accepts("v-1")])]).build().await;
+    let (_, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker)));
+    assert_eq!(world.in_flight(), [1]);
+    seat.give_back();
+    assert_eq!(world.in_flight(), [0]);
 }
 
 #[tokio::test]

@@ -197,6 +197,11 @@ impl World {
         self.desks.replace(desk, None, self.clock.moment());
     }
 
+    /// The calls that are out or reserved, at each provider.
+    pub fn in_flight(&self) -> Vec<u32> {
+        self.desks.base().view(self.clock.moment()).iter().map(|view| view.in_flight).collect()
+    }
+
     pub async fn record(&self, id: MessageId) -> Record {
         self.store.get(id).await.unwrap().unwrap()
     }
