@@ -3,6 +3,7 @@
 //! A [`Node`] is everything that one process shares: the stores, the control plane, the desks, and (unless it only serves the
 //! API) a worker. It starts in the order of dependence and stops in the reverse, so that nothing outlives what it needs.
 
+mod climb;
 mod contracts;
 mod data_dir;
 mod desks;
@@ -23,9 +24,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::watch::Watch;
 pub use self::{
+    climb::{migrate, move_up},
     data_dir::{DataDir, database_in},
     first_start::Welcome,
-    rungs::{Rung, Service, migrate, move_up},
+    rungs::{Rung, Service},
     tools::{carry_out_here, control, messages_to_read},
 };
 use crate::{
@@ -110,7 +112,7 @@ impl Node {
         if role.works() {
             let periods = config.retention;
             let (messages, control, metrics) = (Arc::clone(&messages), Arc::clone(&control), Arc::clone(&metrics));
-            tasks.spawn(Retention::new(messages, control, periods, clock, metrics, rung.settles()).run(stop.clone()));
+            tasks.spawn(Retention::new(messages, control, periods, clock, metrics).run(stop.clone()));
         }
         let worker = role.works().then(|| start_worker(&config, &messages, &desks, &control, clock, &metrics));
         let mut intake = worker.as_ref().map_or_else(Intake::default, |worker| Intake::to(Arc::clone(worker)));

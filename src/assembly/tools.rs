@@ -65,14 +65,7 @@ pub async fn carry_out_here(config: &Config) -> anyhow::Result<()> {
     let open = Sqlite::open(&path, keyring, clock, |_| {}).await;
     let (messages, writer) = open.with_context(|| format!("cannot open {}", path.display()))?;
     let control = Arc::new(control(config).await?);
-    let retention = Retention::new(
-        Arc::new(messages.clone()),
-        Arc::clone(&control),
-        config.retention,
-        clock,
-        Arc::new(Metrics::new()),
-        std::time::Duration::ZERO,
-    );
+    let retention = Retention::new(Arc::new(messages.clone()), Arc::clone(&control), config.retention, clock, Arc::new(Metrics::new()));
     for order in control.orders().context("an order cannot be opened")? {
         retention.carry_out(&order).await?;
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tidings_core::{id::MessageId, message::Lane};
+use tidings_core::id::MessageId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +51,7 @@ impl Recorder {
         store: Arc<PostgresStore>,
         told: Arc<OnceLock<Arc<Confirm>>>,
     ) -> Result<Self, crate::queue::kafka::KafkaError> {
-        let names: Vec<String> = Lane::ALL.iter().map(|lane| topics.messages(*lane)).chain([topics.outcomes()]).collect();
+        let names = topics.recorded();
         let arrived = Arc::new(Notify::new());
         let woken = Arc::clone(&arrived);
         let count = names.len();

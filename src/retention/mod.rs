@@ -45,9 +45,6 @@ pub struct Retention {
     pub periods: config::Retention,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    /// How old an order to delete a recipient's data is before it counts as carried out: longer than an accepted message is
-    /// on its way into the store.
-    pub settles: Duration,
     progress: Progress,
 }
 
@@ -65,9 +62,8 @@ impl Retention {
         periods: config::Retention,
         clock: Clock,
         metrics: Arc<Metrics>,
-        settles: Duration,
     ) -> Self {
-        Self { messages, control, periods, clock, metrics, settles, progress: Progress::default() }
+        Self { messages, control, periods, clock, metrics, progress: Progress::default() }
     }
 
     /// Works until `stop`: orders within a second or two, retention every hour.

@@ -1,8 +1,8 @@
 //! One recipient's data: shown whole, or deleted whole.
 //!
 //! A deletion is an order that lies in the control plane until nothing is left: what waits is cancelled, what is closed is
-//! deleted, what is out at a provider is waited for. So it works the same whether one process runs or twenty, and a crash
-//! in the middle repeats it.
+//! deleted, what is out at a provider or not yet recorded is waited for. So it works the same whether one process runs or
+//! twenty, and a crash in the middle repeats it.
 
 use serde_json::{Value, json};
 use tidings_core::message::Recipient;
@@ -42,13 +42,15 @@ impl Retention {
     /// # Errors
     /// A store is away: what was deleted until then is deleted.
     pub async fn carry_out(&self, order: &Order) -> anyhow::Result<bool> {
+        // Asked first: what is in no store yet cannot be deleted, and would be written after the order is forgotten.
+        let all_recorded = self.messages.all_recorded().await;
         let now = self.clock.now();
         for record in all_of(&*self.messages, &order.to, |status| status.is_open()).await? {
             // Too late for those that are out; they are closed soon.
             self.messages.cancel(None, record.message.id, now).await?;
         }
         let erased = self.messages.erase(&order.to).await?;
-        let complete = erased.under_way == 0 && now.since(order.asked_at) >= self.settles;
+        let complete = erased.under_way == 0 && all_recorded;
         self.metrics.retention.erased.inc_by(erased.messages);
         self.control.erased(order.id, erased.messages, complete).await?;
         Ok(complete)

@@ -309,6 +309,12 @@ pub trait Messages: Send + Sync {
     /// nobody may repeat any more, receipts that nobody claimed. One bounded step; `None` is the end.
     async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error>;
 
+    /// Whether everything that was accepted before this call is in the store by now. Where a queue stands before it, that takes
+    /// as long as the queue is; a queue that cannot be asked says no.
+    async fn all_recorded(&self) -> bool {
+        true
+    }
+
     /// Deletes all closed messages of one recipient, with their receipts and whatever leads to them.
     async fn erase(&self, to: &tidings_core::message::Recipient) -> Result<Erased, Error>;
 

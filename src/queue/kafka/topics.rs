@@ -51,8 +51,18 @@ impl Topics {
         Lane::ALL.iter().copied().find(|lane| self.messages(*lane) == topic)
     }
 
+    /// Those that carry messages to be sent.
+    pub fn lanes(&self) -> Vec<String> {
+        Lane::ALL.iter().map(|lane| self.messages(*lane)).collect()
+    }
+
+    /// Those that the recorder writes into the store.
+    pub fn recorded(&self) -> Vec<String> {
+        self.lanes().into_iter().chain([self.outcomes()]).collect()
+    }
+
     pub fn all(&self) -> Vec<String> {
-        Lane::ALL.iter().map(|lane| self.messages(*lane)).chain([self.outcomes(), self.dead()]).collect()
+        self.recorded().into_iter().chain([self.dead()]).collect()
     }
 
     /// Makes the topics that are missing. How many brokers there are.

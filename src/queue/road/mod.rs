@@ -149,7 +149,7 @@ impl Road {
 
     /// Begins consuming for a worker.
     pub fn consume(self: &Arc<Self>, intake: Intake) -> Result<(), KafkaError> {
-        let names = Lane::ALL.iter().map(|lane| self.parts.topics.messages(*lane)).collect();
+        let names = self.parts.topics.lanes();
         let woken = intake.clone();
         let arrived = move |topic: usize| {
             if let Some(lane) = Lane::from_index(topic) {
@@ -378,6 +378,10 @@ impl Messages for Road {
 
     async fn sweep(&self, after: Option<SweepMark>, now: Timestamp) -> Result<Option<SweepMark>, Error> {
         self.ask_store(self.parts.store.sweep(after, now)).await
+    }
+
+    async fn all_recorded(&self) -> bool {
+        self.kafka_is_up() && keys::passed(self, self.parts.topics.recorded()).await
     }
 
     async fn erase(&self, to: &Recipient) -> Result<Erased, Error> {

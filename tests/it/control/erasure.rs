@@ -7,10 +7,20 @@ use serde_json::{Value, json};
 use tidings::{
     assembly::Role,
     config::Config,
+    control::{Actor, model::ActorId},
     retention::{Retention, Round},
+    store::Messages,
+    telemetry::Metrics,
 };
+use tidings_core::{message::Category, redact::Redacted};
 
-use crate::harness::{App, LIVE};
+use crate::{
+    harness::{App, LIVE},
+    suites::queue::{
+        cases::{message, new},
+        on_kafka_unrecorded,
+    },
+};
 
 const TO: &str = "+8613800138222";
 const OTHER: &str = "+8613800138333";
@@ -77,10 +87,32 @@ async fn a_recipients_data_is_exported_and_deleted_by_commands_beside_a_running_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_waits_for_what_kafka_holds_and_no_store_has_seen() {
+    let Some(mut kafka) = on_kafka_unrecorded().await else { return };
+    let world = super::world::World::new();
+    let control = world.ready().await;
+    let mut sent = message(Category::Transactional);
+    sent.to = Redacted::new(TO.to_owned());
+    let id = sent.id;
+    kafka.road.accept(vec![new(sent)]).await.unwrap();
+    control.order_erasure(&Actor::own(ActorId::command()), &Redacted::new(TO.to_owned())).await.unwrap();
+    let (messages, metrics) = (Arc::clone(&kafka.road), Arc::new(Metrics::new()));
+    let retention = Retention::new(messages, Arc::clone(&control), Config::default().retention, world.clock, metrics);
+    let order = control.orders().unwrap().remove(0);
+    assert!(!retention.carry_out(&order).await.unwrap(), "an accepted message is in Kafka alone, and its deletion is called complete");
+    assert!(control.snapshot().erasures().next().is_some(), "the order is forgotten");
+
+    kafka.record();
+    crate::servers::within(Duration::from_secs(30), "the deletion", async || retention.carry_out(&order).await.unwrap()).await;
+    assert!(control.snapshot().erasures().next().is_none());
+    assert!(kafka.road.get(id).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suppression_outlives_its_recipients_data_without_showing_them() {
     let app = App::start().await;
-    let actor = tidings::control::Actor::own(tidings::control::model::ActorId::command());
-    let to = tidings_core::redact::Redacted::new(TO.to_owned());
+    let actor = Actor::own(ActorId::command());
+    let to = Redacted::new(TO.to_owned());
     app.node.control.opt_out(&actor, &to, None, "wrote STOP to us").await.unwrap();
     app.node.control.order_erasure(&actor, &to).await.unwrap();
     crate::servers::eventually(async || app.node.control.snapshot().erasures().next().is_none()).await;
@@ -102,7 +134,7 @@ async fn a_round_of_retention_deletes_by_category_and_counts() {
     let periods = Config::load(None, [], settings).unwrap().retention;
     let node = &app.node;
     let (messages, control, metrics) = (Arc::clone(&node.messages), Arc::clone(&node.control), Arc::clone(&node.metrics));
-    let mut retention = Retention::new(messages, control, periods, node.clock, metrics, Duration::ZERO);
+    let mut retention = Retention::new(messages, control, periods, node.clock, metrics);
     let days = |days: u64| node.clock.now() + Duration::from_hours(24 * days);
     let status = async |id: &str| app.get(LIVE, &format!("/v1/messages/{id}")).await.status.as_u16();
 

@@ -37,6 +37,15 @@ pub struct OnKafka {
     pub brokers: String,
     pub topics: Topics,
     recording: CancellationToken,
+    recorder: Option<Recorder>,
+}
+
+impl OnKafka {
+    /// From now on what Kafka holds is written into the store.
+    pub fn record(&mut self) {
+        let recorder = self.recorder.take().expect("it records already");
+        tokio::spawn(recorder.run(self.recording.clone()));
+    }
 }
 
 impl Drop for OnKafka {
@@ -72,6 +81,13 @@ async fn kafka() -> Option<Backend> {
 
 /// A worker's road on all three servers, under a name that nobody else uses.
 pub async fn on_kafka() -> Option<OnKafka> {
+    let mut on_kafka = on_kafka_unrecorded().await?;
+    on_kafka.record();
+    Some(on_kafka)
+}
+
+/// The same with a recorder that lags: it writes nothing until it is told to.
+pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     let (database, redis, brokers) = (servers::database().await?, servers::redis()?, servers::kafka()?);
     let name = servers::fresh_name();
     let topics = Topics::new(&name);
@@ -82,7 +98,6 @@ pub async fn on_kafka() -> Option<OnKafka> {
     let (envelopes, recorder) = (Envelopes::new(keyring()), format!("{name}-recorder"));
     let recording = CancellationToken::new();
     let writes = Recorder::start(&brokers, &recorder, &topics, envelopes.clone(), Arc::clone(&store), Arc::default()).unwrap();
-    tokio::spawn(writes.run(recording.clone()));
     let producer = Producer::new(&brokers).unwrap();
     let parts = Parts {
         store,
@@ -99,7 +114,7 @@ pub async fn on_kafka() -> Option<OnKafka> {
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_keys()));
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
     road.consume(Intake::default()).unwrap();
-    Some(OnKafka { road, brokers, topics, recording })
+    Some(OnKafka { road, brokers, topics, recording, recorder: Some(writes) })
 }
 
 fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
