@@ -1,13 +1,14 @@
 //! Sealing what must not lie about readable: message bodies, provider credentials, envelopes in Kafka.
 //!
 //! A master key file holds one key a line, 32 bytes in base64: the first seals, all open, so a key is rotated by putting a new one
-//! on top, sealing again what is old, and dropping the last line. Every sealed blob names its key; the purpose is
+//! on top, sealing again what is old, and dropping the last line. What there is much of is sealed with data keys, and only those
+//! with the master key, so that little has to be sealed again. Every sealed blob names its key; the purpose is
 //! authenticated, so a blob cannot be moved to where it means something else. AES-256-GCM with random nonces.
 //!
 //! Hashes for look-up are HMACs under a [`LookupKey`] of their own, which the store keeps sealed: rotating the master key
 //! changes no hash.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
@@ -43,7 +44,7 @@ struct MasterKey {
 
 /// The master keys, in the order of their file.
 pub struct Keyring {
-    keys: Vec<MasterKey>,
+    keys: Vec<Arc<MasterKey>>,
 }
 
 impl fmt::Debug for Keyring {
@@ -60,7 +61,7 @@ impl Keyring {
             let bad = Error::BadKey { line: index + 1 };
             let Ok(bytes) = STANDARD.decode(line.trim()) else { return Err(bad) };
             let Ok(key) = RandomizedNonceKey::new(&AES_256_GCM, &bytes) else { return Err(bad) };
-            keys.push(MasterKey { id: key_id(&bytes), key });
+            keys.push(Arc::new(MasterKey { id: key_id(&bytes), key }));
         }
         if keys.is_empty() { Err(Error::NoKey) } else { Ok(Self { keys }) }
     }
@@ -68,6 +69,15 @@ impl Keyring {
     /// The line of a new master key file, made of 32 random bytes.
     pub fn line(random: &[u8; KEY_BYTES]) -> String {
         STANDARD.encode(random)
+    }
+
+    /// The ring that seals with a data key and opens what either sealed. The data key itself lies sealed with this one, beside
+    /// what it seals.
+    #[must_use]
+    pub fn with_data_key(&self, data: &[u8; KEY_BYTES]) -> Self {
+        let key = RandomizedNonceKey::new(&AES_256_GCM, data).expect("a key of AES-256 has 32 bytes");
+        let first = Arc::new(MasterKey { id: key_id(data), key });
+        Self { keys: std::iter::once(first).chain(self.keys.iter().cloned()).collect() }
     }
 
     /// Names the sealing key without telling it: two nodes that work together must agree on it.
@@ -171,6 +181,15 @@ mod tests {
         assert!(!rotated.is_current(&old));
         assert!(rotated.is_current(&rotated.seal("body", b"hello")));
         assert!(matches!(ring(&[2]).open("body", &old), Err(Error::UnknownKey)));
+    }
+
+    #[test]
+    fn what_a_data_key_sealed_opens_under_any_master_key() {
+        let (data, old) = ([9; 32], ring(&[1]));
+        let sealed = old.with_data_key(&data).seal("body", b"hello");
+        assert!(matches!(old.open("body", &sealed), Err(Error::UnknownKey)), "the master key alone opens it");
+        assert_eq!(ring(&[2]).with_data_key(&data).open("body", &sealed).unwrap(), b"hello");
+        assert_eq!(old.with_data_key(&data).open("body", &old.seal("body", b"earlier")).unwrap(), b"earlier");
     }
 
     #[test]

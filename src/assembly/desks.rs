@@ -150,7 +150,8 @@ impl Builder {
         self.desks.obey(&self.clock, self.control.steers());
         *built = Some(wanted);
         self.metrics.control.revision.set(wanted.0.map_or(0, i64::from));
-        tracing::info!(revision = wanted.0, trial = wanted.1.map(|(number, _)| number), percent, "routing revision in force");
+        let (trial_revision, trial_percent) = wanted.1.unzip();
+        tracing::info!(revision = wanted.0, trial_revision, trial_percent, "routing revision in force");
     }
 
     fn desk(&self, revision: u32, document: &model::RoutingDocument, percent: u8) -> Desk {
@@ -173,7 +174,7 @@ impl Builder {
 
     /// A provider that cannot be built is left out: the others go on, and the log says why.
     fn account(&self, provider: &model::Provider, percent: u8) -> Option<Account> {
-        let settings = match routing::open_settings(provider, self.control.keyring()) {
+        let settings = match routing::open_settings(provider, &self.control.sealing()) {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::error!(

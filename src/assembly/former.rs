@@ -47,7 +47,7 @@ impl Reporting {
             return Some(Arc::clone(built));
         }
         let provider = of_name(&newest, &snapshot)?;
-        let settings = routing::open_settings(&provider, self.control.keyring()).ok()?;
+        let settings = routing::open_settings(&provider, &self.control.sealing()).ok()?;
         let built = registry::build(&provider.kind, &provider.name, provider.channel, &settings, &self.context).ok()?;
         if former.len() < MOST {
             former.insert(name.to_owned(), (newest, Arc::clone(&built)));

@@ -55,7 +55,7 @@ impl Node {
     }
 
     fn single_sign_on(&self) -> Option<SingleSignOn> {
-        match SingleSignOn::new(&self.config, self.control.keyring_shared(), self.clock) {
+        match SingleSignOn::new(&self.config, Arc::clone(self.control.keyring()), self.clock) {
             Ok(configured) => configured,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "single sign-on is off: its client cannot be made");

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::Global;
 use crate::{
     assembly,
-    control::{Actor, model::ActorId},
+    control::{Actor, keys::Resealed, model::ActorId},
 };
 
 /// Rotate the keys that sign tokens, or seal everything again under a new master key
@@ -45,7 +45,14 @@ impl Keys {
             Which::Master => {
                 let done = control.seal_again(&actor).await?;
                 let key = control.keyring().fingerprint();
-                println!("sealed again with the key {key}: {} secrets, {} routing revisions", done.secrets, done.revisions);
+                if done == Resealed::default() {
+                    println!("nothing to seal again: everything is sealed with the key {key}");
+                    return Ok(());
+                }
+                println!(
+                    "sealed again with the key {key}: {} keys of the installation, {} documents of earlier versions",
+                    done.secrets, done.documents
+                );
             }
         }
         Ok(())

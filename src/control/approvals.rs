@@ -117,6 +117,31 @@ pub(super) fn decide(
         NotPending::NotTheAuthor => Error::NotFound,
     })?;
     plan.update(kept, &request);
+    log_decision(scene, plan, actor, &request);
+    put_into_force(scene, plan, actor, &request)?;
+    Ok(request)
+}
+
+/// An app takes back what it last asked for; `status` is how that stands.
+pub(super) fn take_back(scene: &Scene<'_>, actor: &Actor, target: &Target, status: VersionStatus) -> Result<(Plan, Approval), Error> {
+    let asked_for = scene.snapshot.approvals().filter(|request| request.target == *target).max_by_key(|request| request.id);
+    let Some(request) = asked_for else { return Err(Error::NotPending(not_asked_for(status))) };
+    let mut plan = Plan::default();
+    let request = decide(scene, &mut plan, actor, request, Decision::Withdraw { for_app: true })?;
+    Ok((plan, request))
+}
+
+/// How a thing without a request stands, in the words of requests.
+const fn not_asked_for(status: VersionStatus) -> RequestStatus {
+    match status {
+        VersionStatus::Approved => RequestStatus::Approved,
+        VersionStatus::Rejected => RequestStatus::Rejected,
+        VersionStatus::Draft | VersionStatus::Pending | VersionStatus::Withdrawn => RequestStatus::Withdrawn,
+    }
+}
+
+/// A request was decided: what the log says of it.
+pub(super) fn log_decision(scene: &Scene<'_>, plan: &mut Plan, actor: &Actor, request: &Approval) {
     let action = match request.status {
         RequestStatus::Approved => "request.approved",
         RequestStatus::Rejected => "request.rejected",
@@ -125,8 +150,6 @@ pub(super) fn decide(
     let after = serde_json::json!({"kind": request.target.kind(), "status": request.status});
     let said = Said { action, object: request.id.to_string(), after: Some(after), reason: request.reason.as_deref(), ..Default::default() };
     plan.log(scene, actor, said);
-    put_into_force(scene, plan, actor, &request)?;
-    Ok(request)
 }
 
 fn put_into_force(scene: &Scene<'_>, plan: &mut Plan, actor: &Actor, request: &Approval) -> Result<(), Error> {

@@ -202,7 +202,7 @@ fn read_key(body: &Map<String, Value>, now: Timestamp, faults: &mut Vec<Fault>) 
     let mut fields = Fields::new("", body, faults);
     let name = fields.name("name", is_key_name, "1 to 64 characters").unwrap_or_default().to_owned();
     let scopes: Vec<Scope> = fields.required("scopes", |fields, name| Some(fields.words(name))).unwrap_or_default();
-    if fields.has("scopes") && scopes.is_empty() {
+    if body.get("scopes").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         fields.fault("scopes", "required", "must name at least one scope");
     }
     let test = fields.flag("test").unwrap_or(false);

@@ -6,7 +6,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
-use tidings_core::{message::Recipient, redact::Redacted, time::Timestamp};
+use tidings_core::{message::Recipient, redact::Redacted};
 use uuid::Uuid;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     model::{Erasure, Suppression},
     plan::Said,
 };
+use crate::seal::{self, Keyring};
 
 const PURPOSE: &str = "erasure";
 /// What a suppression shows once its recipient was erased: it still suppresses, by the hash.
@@ -24,7 +25,19 @@ const ERASED: &str = "[erased]";
 pub struct Order {
     pub id: Uuid,
     pub to: Recipient,
-    pub asked_at: Timestamp,
+}
+
+/// The same order sealed as new ones are; `None` if it is already.
+///
+/// # Errors
+/// It was sealed with a key that this node does not have.
+pub(super) fn seal_again(order: &Erasure, keyring: &Keyring) -> Result<Option<Erasure>, seal::Error> {
+    let blob = STANDARD.decode(&order.sealed).map_err(|_| seal::Error::Corrupt)?;
+    if keyring.is_current(&blob) {
+        return Ok(None);
+    }
+    let sealed = STANDARD.encode(keyring.seal(PURPOSE, &keyring.open(PURPOSE, &blob)?));
+    Ok(Some(Erasure { sealed, ..order.clone() }))
 }
 
 impl Control {
@@ -40,7 +53,7 @@ impl Control {
             if let Some(kept) = scene.snapshot.erasures().find(|kept| kept.recipient == recipient) {
                 return Ok((plan, kept.id));
             }
-            let sealed = STANDARD.encode(scene.keyring.seal(PURPOSE, to.expose().as_bytes()));
+            let sealed = STANDARD.encode(scene.sealing().seal(PURPOSE, to.expose().as_bytes()));
             let id = scene.uuid();
             plan.create(&Erasure { id, recipient, sealed, messages: 0, asked_at: scene.now, asked_by: actor.id.clone() });
             plan.log(scene, actor, Said { action: "recipient.erasure_ordered", object: recipient.text(), ..Default::default() });
@@ -57,10 +70,10 @@ impl Control {
         let snapshot = self.snapshot();
         let mut orders = Vec::new();
         for kept in snapshot.erasures() {
-            let blob = STANDARD.decode(&kept.sealed).map_err(|_| crate::seal::Error::Corrupt)?;
-            let plain = self.keyring().open(PURPOSE, &blob)?;
-            let to = String::from_utf8(plain).map_err(|_| crate::seal::Error::Corrupt)?;
-            orders.push(Order { id: kept.id, to: Redacted::new(to), asked_at: kept.asked_at });
+            let blob = STANDARD.decode(&kept.sealed).map_err(|_| seal::Error::Corrupt)?;
+            let plain = self.sealing().open(PURPOSE, &blob)?;
+            let to = String::from_utf8(plain).map_err(|_| seal::Error::Corrupt)?;
+            orders.push(Order { id: kept.id, to: Redacted::new(to) });
         }
         Ok(orders)
     }

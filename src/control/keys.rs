@@ -5,6 +5,7 @@ use tidings_core::{id::KeyId, time::Timestamp};
 use super::{
     Actor, Control, Error, Plan, Scene,
     audit::ChainKey,
+    erasures,
     model::{ActorId, SealedSecret, SettingValue},
     node::MAX_PLANS,
     plan::Said,
@@ -15,8 +16,10 @@ use crate::store::control::Error as CommitError;
 /// How a rotation went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resealed {
+    /// The installation's own keys.
     pub secrets: usize,
-    pub revisions: usize,
+    /// Documents of earlier versions, which sealed with the master key itself.
+    pub documents: usize,
 }
 
 /// Adds a signing key that signs from `active_from` on.
@@ -66,20 +69,27 @@ impl Control {
                     done.secrets += 1;
                 }
             }
+            let sealing = scene.sealing();
+            for kept in scene.snapshot.erasures() {
+                if let Some(again) = erasures::seal_again(&kept.value, sealing)? {
+                    plan.update(kept, &again);
+                    done.documents += 1;
+                }
+            }
             for kept in scene.snapshot.revisions() {
                 let mut revision = kept.value.clone();
                 let mut changed = false;
                 let values = revision.document.providers.iter_mut().flat_map(|provider| provider.settings.values_mut());
                 for value in values.filter(|value| matches!(value, SettingValue::Sealed { .. })) {
-                    changed |= routing::seal_again(value, scene.keyring)?;
+                    changed |= routing::seal_again(value, sealing)?;
                 }
                 if changed {
                     plan.update(kept, &revision);
-                    done.revisions += 1;
+                    done.documents += 1;
                 }
             }
             if !plan.is_empty() {
-                let after = serde_json::json!({"secrets": done.secrets, "revisions": done.revisions, "key": scene.keyring.fingerprint()});
+                let after = serde_json::json!({"secrets": done.secrets, "documents": done.documents, "key": scene.keyring.fingerprint()});
                 plan.log(
                     scene,
                     actor,
@@ -99,7 +109,7 @@ impl Control {
             let scene = Scene { snapshot: &snapshot, now, clock: &self.clock, keyring: &self.keyring };
             let mut plan = Plan::default();
             let mut chain_key = snapshot.opened().audit().cloned();
-            for name in [secrets::AUDIT, secrets::LOOKUP, secrets::REFRESH] {
+            for name in [secrets::AUDIT, secrets::DATA, secrets::LOOKUP, secrets::REFRESH] {
                 if snapshot.secret(name).is_none() {
                     let plain = self.clock.random::<32>();
                     if name == secrets::AUDIT {

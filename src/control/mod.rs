@@ -34,6 +34,7 @@ mod revocations;
 pub mod routing;
 pub mod secrets;
 pub mod sign_on;
+mod signatures;
 pub mod snapshot;
 pub mod steering;
 mod suppressions;
@@ -121,10 +122,16 @@ pub struct Scene<'a> {
     pub snapshot: &'a Snapshot,
     pub now: Timestamp,
     pub clock: &'a crate::clock::Clock,
+    /// The master keys.
     pub keyring: &'a crate::seal::Keyring,
 }
 
 impl Scene<'_> {
+    /// What documents' own secrets are sealed with.
+    fn sealing(&self) -> &crate::seal::Keyring {
+        self.snapshot.opened().data().map_or(self.keyring, |data| data)
+    }
+
     fn audit_id(&self) -> AuditId {
         AuditId::new(self.now, self.clock.random())
     }

@@ -142,12 +142,13 @@ impl Control {
         &self.clock
     }
 
-    pub fn keyring(&self) -> &Keyring {
+    pub const fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 
-    pub fn keyring_shared(&self) -> Arc<Keyring> {
-        Arc::clone(&self.keyring)
+    /// What documents' own secrets are sealed with.
+    pub fn sealing(&self) -> Arc<Keyring> {
+        Arc::clone(self.snapshot().opened().data().unwrap_or(&self.keyring))
     }
 
     /// When the rights were last confirmed to be the newest.

@@ -35,7 +35,7 @@ impl Control {
             if !faults.is_empty() {
                 return Err(Error::Invalid(faults));
             }
-            routing::seal(&mut document, scene.keyring);
+            routing::seal(&mut document, scene.sealing());
             let revision = RoutingRevision {
                 id: scene.uuid(),
                 number: newest.map_or(1, |newest| newest.number + 1),
@@ -46,7 +46,7 @@ impl Control {
             };
             let mut plan = Plan::default();
             plan.create(&revision);
-            let changes = compare(earlier, &revision.document, scene.keyring)?;
+            let changes = compare(earlier, &revision.document, scene.sealing())?;
             let after = json!({"number": revision.number, "changes": changes});
             plan.log(
                 scene,
@@ -69,7 +69,7 @@ impl Control {
                 return Err(Error::Exists(Kind::Approval));
             }
             let base = scene.snapshot.routing().base.as_ref();
-            let changes = compare(base.map(|base| &base.document), &kept.document, scene.keyring)?;
+            let changes = compare(base.map(|base| &base.document), &kept.document, scene.sealing())?;
             let mut plan = Plan::default();
             plan.update(kept, &RoutingRevision { status: VersionStatus::Pending, ..kept.value.clone() });
             let change = json!({"from": base.map(|base| base.number), "to": number, "changes": changes});
@@ -135,7 +135,7 @@ impl Control {
             Some(number) => Some(snapshot.revision(number).ok_or(Error::NotFound)?),
             None => snapshot.routing().base.as_deref().filter(|base| base.number != to.number),
         };
-        let changes = compare(from.map(|from| &from.document), &to.document, &self.keyring)?;
+        let changes = compare(from.map(|from| &from.document), &to.document, &self.sealing())?;
         Ok((from.map(|from| from.number), changes))
     }
 }

@@ -1,10 +1,11 @@
 //! The installation's own secrets: made once, kept sealed in the store, opened once per node and change.
 //!
-//! The keys of look-ups, refresh tokens and the audit chain never change: what is written or handed out depends on them.
+//! The keys of look-ups, refresh tokens, documents' data and the audit chain never change: what is written or handed out depends
+//! on them. They are what the master key seals, so a new master key seals them again and nothing else (envelope encryption).
 //! Signing keys come and go by `kid`: a new one is published a while before it signs, an old one verifies until the last
 //! token it signed has expired.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jsonwebtoken::{DecodingKey, EncodingKey};
@@ -15,6 +16,8 @@ use super::{audit::ChainKey, model::SealedSecret, snapshot::Unreadable};
 use crate::seal::{Keyring, LookupKey};
 
 pub const AUDIT: &str = "audit";
+/// Seals what documents hold: providers' credentials, recipients of orders.
+pub const DATA: &str = "data";
 pub const LOOKUP: &str = "lookup";
 /// Authenticates refresh tokens.
 pub const REFRESH: &str = "refresh";
@@ -39,6 +42,7 @@ pub struct OpenSecrets {
     lookup: Option<LookupKey>,
     refresh: Option<LookupKey>,
     audit: Option<ChainKey>,
+    data: Option<Arc<Keyring>>,
 }
 
 impl std::fmt::Debug for OpenSecrets {
@@ -57,6 +61,7 @@ impl OpenSecrets {
         for secret in kept {
             let plain = open(secret, keyring).map_err(|source| Unreadable::Sealed { name: secret.name.clone(), source })?;
             match secret.name.as_str() {
+                DATA => opened.data = <&[u8; 32]>::try_from(plain.as_slice()).ok().map(|key| Arc::new(keyring.with_data_key(key))),
                 AUDIT => opened.audit = Some(ChainKey::new(&plain)),
                 LOOKUP => opened.lookup = <&[u8; 32]>::try_from(plain.as_slice()).ok().map(LookupKey::new),
                 REFRESH => opened.refresh = <&[u8; 32]>::try_from(plain.as_slice()).ok().map(LookupKey::new),
@@ -85,6 +90,11 @@ impl OpenSecrets {
 
     pub const fn audit(&self) -> Option<&ChainKey> {
         self.audit.as_ref()
+    }
+
+    /// What documents' own secrets are sealed with: the data key first, then the master keys, which earlier versions used.
+    pub const fn data(&self) -> Option<&Arc<Keyring>> {
+        self.data.as_ref()
     }
 
     /// The key that a token names, if it verifies anything at `now`.

@@ -1,8 +1,9 @@
-//! Templates and signatures of an app: written, submitted for approval, withdrawn, archived.
+//! Templates of an app: written, submitted for approval, withdrawn, archived.
 
 use serde_json::{Map, Value, json};
 use tidings_core::{
-    id::{AppId, SignatureId, TemplateId, TemplateVersionId},
+    id::{AppId, TemplateId, TemplateVersionId},
+    message::Category,
     template,
 };
 
@@ -12,7 +13,7 @@ use super::{
     bootstrap::params,
     content, diff,
     fields::{Fault, Fields},
-    model::{Approval, Decision, Kind, RequestStatus, Signature, Target, Template, TemplateVersion, VersionStatus},
+    model::{Approval, Decision, Kind, RequestStatus, Target, Template, TemplateVersion, VersionStatus},
     plan::Said,
     snapshot::ReadyTemplate,
 };
@@ -44,7 +45,7 @@ impl Control {
             fields.finish();
             let params = params(&draft.text, draft.subject.as_deref());
             if let Some(category) = category.filter(|_| faults.is_empty()) {
-                faults.extend(content::check("/text", category, &draft.text, &params, &owner.link_domains));
+                faults.extend(broken_rules(category, &draft, &params, &owner.link_domains));
             }
             let (Some(channel), Some(category), []) = (channel, category, faults.as_slice()) else { return Err(Error::Invalid(faults)) };
             if scene.snapshot.template(app, &name).is_some() {
@@ -88,7 +89,7 @@ impl Control {
             fields.finish();
             let params = params(&draft.text, draft.subject.as_deref());
             if faults.is_empty() {
-                faults.extend(content::check("/text", ready.category, &draft.text, &params, &owner.link_domains));
+                faults.extend(broken_rules(ready.category, &draft, &params, &owner.link_domains));
             }
             if ready.versions.len() >= MAX_VERSIONS {
                 faults.push(Fault::new("", "range", format!("a template has at most {MAX_VERSIONS} versions")));
@@ -123,14 +124,14 @@ impl Control {
                 return Err(Error::Exists(Kind::Approval));
             }
             entry.status = VersionStatus::Pending;
-            let (text, locale, subject) = (entry.text.clone(), entry.locale.clone(), entry.subject.clone());
-            let earlier = ready.versions.iter().rev().find(|other| other.status == VersionStatus::Approved && other.locale == locale);
+            let entry = entry.clone();
+            let approved = |other: &&TemplateVersion| other.status == VersionStatus::Approved && other.locale == entry.locale;
+            let earlier = ready.versions.iter().rev().find(approved);
+            let side = |version: &TemplateVersion| json!({"version": version.version, "text": version.text, "subject": version.subject});
             let change = json!({
-                "template": ready.name, "version": number, "locale": locale, "channel": ready.channel, "category": ready.category,
-                "subject": subject,
-                "from": earlier.map(|earlier| json!({"version": earlier.version, "text": earlier.text})),
-                "to": {"version": number, "text": text},
-                "diff": diff::lines(earlier.map_or("", |earlier| &earlier.text), &text),
+                "template": ready.name, "version": number, "locale": entry.locale, "channel": ready.channel, "category": ready.category,
+                "subject": entry.subject, "from": earlier.map(side), "to": side(&entry),
+                "diff": diff::lines(&earlier.map(as_lines).unwrap_or_default(), &as_lines(&entry)),
             });
             let mut plan = Plan::default();
             plan.update(&ready.template, &changed);
@@ -149,12 +150,7 @@ impl Control {
         self.change(|scene| {
             let ready = scene.snapshot.template(app, name).ok_or(Error::NotFound)?;
             let entry = ready.version(number).ok_or(Error::NotFound)?;
-            let target = Target::TemplateVersion { template: ready.id, version: number };
-            let request = scene.snapshot.approvals().filter(|request| request.target == target).max_by_key(|request| request.id);
-            let Some(request) = request else { return Err(Error::NotPending(not_asked_for(entry.status))) };
-            let mut plan = Plan::default();
-            let request = approvals::decide(scene, &mut plan, actor, request, Decision::Withdraw { for_app: true })?;
-            Ok((plan, request))
+            approvals::take_back(scene, actor, &Target::TemplateVersion { template: ready.id, version: number }, entry.status)
         })
         .await
     }
@@ -180,71 +176,11 @@ impl Control {
                 let mut request = kept.value.clone();
                 request.decide(&actor.id, Decision::Withdraw { for_app: true }, scene.now).map_err(|_| Error::Busy)?;
                 plan.update(kept, &request);
+                approvals::log_decision(scene, &mut plan, actor, &request);
             }
             plan.update(&ready.template, &changed);
             plan.log(scene, actor, Said { action: "template.archived", object: changed.id.to_string(), ..Default::default() });
             Ok((plan, changed))
-        })
-        .await
-    }
-
-    /// Makes a signature as a draft.
-    ///
-    /// # Errors
-    /// The fields are not valid, the app has a signature of this name, the store is away.
-    pub async fn create_signature(&self, actor: &Actor, app: AppId, body: &Map<String, Value>) -> Result<Signature, Error> {
-        self.change(|scene| {
-            scene.snapshot.app(app).ok_or(Error::NotFound)?;
-            let mut faults = Vec::new();
-            let mut fields = Fields::new("", body, &mut faults);
-            let name = fields.name("name", Signature::is_name, "1 to 32 characters without 【】").unwrap_or_default().to_owned();
-            let channel = fields.word("channel");
-            fields.finish();
-            if !faults.is_empty() {
-                return Err(Error::Invalid(faults));
-            }
-            if scene.snapshot.signature(app, &name).is_some() {
-                return Err(Error::Exists(Kind::Signature));
-            }
-            let made = Signature {
-                id: SignatureId::new(scene.now, scene.clock.random()),
-                app,
-                name,
-                channel,
-                status: VersionStatus::Draft,
-                reason: None,
-                author: actor.id.clone(),
-                created_at: scene.now,
-            };
-            let mut plan = Plan::default();
-            plan.create(&made);
-            let after = json!({"name": made.name, "app": app, "channel": channel});
-            plan.log(
-                scene,
-                actor,
-                Said { action: "signature.created", object: made.id.to_string(), after: Some(after), ..Default::default() },
-            );
-            Ok((plan, made))
-        })
-        .await
-    }
-
-    /// Asks for approval of a signature.
-    ///
-    /// # Errors
-    /// There is no such signature, it is not a draft (any more), the store is away.
-    pub async fn submit_signature(&self, actor: &Actor, app: AppId, name: &str) -> Result<Approval, Error> {
-        self.change(|scene| {
-            let kept = scene.snapshot.signature(app, name).ok_or(Error::NotFound)?;
-            if !matches!(kept.status, VersionStatus::Draft | VersionStatus::Withdrawn) {
-                return Err(Error::Exists(Kind::Approval));
-            }
-            let mut plan = Plan::default();
-            plan.update(kept, &Signature { status: VersionStatus::Pending, ..kept.value.clone() });
-            let change = json!({"from": null, "to": {"signature": kept.name, "channel": kept.channel}});
-            let filing = Filing { target: Target::Signature { signature: kept.id }, app: Some(app), change };
-            let request = approvals::file(scene, &mut plan, actor, filing);
-            Ok((plan, request))
         })
         .await
     }
@@ -255,12 +191,20 @@ fn usable<'a>(scene: &'a Scene<'_>, app: AppId, name: &str) -> Result<&'a ReadyT
     if ready.archived { Err(Error::NotApproved("the template is archived")) } else { Ok(ready) }
 }
 
-/// How a version without a request stands, in the words of requests.
-const fn not_asked_for(status: VersionStatus) -> RequestStatus {
-    match status {
-        VersionStatus::Approved => RequestStatus::Approved,
-        VersionStatus::Rejected => RequestStatus::Rejected,
-        VersionStatus::Draft | VersionStatus::Pending | VersionStatus::Withdrawn => RequestStatus::Withdrawn,
+/// Everything that the rules of content say against text and subject; the code may stand in the text alone.
+fn broken_rules(category: Category, draft: &Draft, params: &[String], link_domains: &[String]) -> Vec<Fault> {
+    let mut faults = content::check("/text", category, &draft.text, params, link_domains);
+    if let Some(subject) = &draft.subject {
+        faults.extend(content::check("/subject", Category::Transactional, subject, params, link_domains));
+    }
+    faults
+}
+
+/// As whoever decides compares it: the subject, where there is one, is the first line.
+fn as_lines(version: &TemplateVersion) -> String {
+    match &version.subject {
+        Some(subject) => format!("Subject: {subject}\n{}", version.text),
+        None => version.text.clone(),
     }
 }
 

@@ -3,8 +3,6 @@
 //! Recipients, texts and parameters lie sealed in the body; a column holds only what is searched or decided by. A
 //! recipient or reference is searched by its keyed hash.
 
-use std::sync::Arc;
-
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
@@ -66,12 +64,12 @@ pub struct NewRow {
 /// Seals, opens and hashes what goes into rows and comes out of them.
 #[derive(Debug)]
 pub struct Codec {
-    keyring: Arc<Keyring>,
+    keyring: Keyring,
     lookup: LookupKey,
 }
 
 impl Codec {
-    pub fn new(keyring: Arc<Keyring>, lookup: LookupKey) -> Self {
+    pub const fn new(keyring: Keyring, lookup: LookupKey) -> Self {
         Self { keyring, lookup }
     }
 
@@ -107,7 +105,7 @@ impl Codec {
     }
 
     pub fn message(&self, body: &[u8]) -> Result<Message, Error> {
-        let plain = self.keyring.open(BODY, body).map_err(|error| Error::Broken(error.into()))?;
+        let plain = self.keyring.open(BODY, body)?;
         serde_json::from_slice(&plain).map_err(|error| Error::Broken(error.into()))
     }
 
@@ -116,7 +114,7 @@ impl Codec {
     }
 
     pub fn open_answer(&self, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        self.keyring.open(ANSWER, sealed).map_err(|error| Error::Broken(error.into()))
+        Ok(self.keyring.open(ANSWER, sealed)?)
     }
 
     pub fn recipient(&self, to: &Recipient) -> i64 {

@@ -8,6 +8,7 @@ mod codec;
 pub mod control;
 mod error;
 mod joined;
+mod keys;
 mod listing;
 mod messages;
 pub mod postgres;

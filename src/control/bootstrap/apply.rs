@@ -193,7 +193,7 @@ impl Work<'_> {
             return;
         }
         let mut document = document.clone();
-        routing::seal(&mut document, scene.keyring);
+        routing::seal(&mut document, scene.sealing());
         let providers: Vec<_> = document.providers.iter().map(|provider| provider.name.clone()).collect();
         let revision = RoutingRevision {
             id: scene.uuid(),

@@ -76,9 +76,9 @@ impl PostgresStore {
 
     async fn open_with(connections: Connections, calls: Connections, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, SchemaError> {
         schema::check(&connections).await?;
-        let lookup = schema::lookup_key(&connections, &keyring, clock).await?;
+        let codec = schema::keys(&connections, &keyring, clock).await?.codec(&keyring);
         schema::ensure_weeks(&connections, clock.now()).await?;
-        Ok(Self::with(calls, Arc::new(Codec::new(keyring, lookup)), clock))
+        Ok(Self::with(calls, Arc::new(codec), clock))
     }
 
     /// Brings the schema up to date.

@@ -8,14 +8,15 @@ use tidings_core::{id::uuid_v7, time::Timestamp};
 use super::connection::{Connections, run};
 use crate::{
     clock::Clock,
-    seal::{Keyring, LookupKey},
-    store::Error,
+    seal::Keyring,
+    store::{
+        Error,
+        keys::{SealedKeys, StoreKeys},
+    },
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// The look-up key's purpose when it is sealed.
-const LOOKUP_KEY: &str = "lookup key";
 const WEEK: Duration = Duration::from_hours(7 * 24);
 /// Partitions that are made ahead: as long may nobody have started a node.
 const WEEKS_AHEAD: u32 = 8;
@@ -72,43 +73,35 @@ pub async fn check(connections: &Connections) -> Result<(), SchemaError> {
     }
 }
 
-/// The key of look-up hashes, made by the first node; opening it proves that this node has the others' master key.
-pub async fn lookup_key(connections: &Connections, keyring: &Keyring, clock: Clock) -> Result<LookupKey, SchemaError> {
+/// The store's own keys, made by the first node; opening them proves that this node has the others' master key.
+pub async fn keys(connections: &Connections, keyring: &Keyring, clock: Clock) -> Result<StoreKeys, SchemaError> {
+    const MADE: &str =
+        "INSERT INTO meta (name, value) VALUES ('master_key', $1), ('lookup_key', $2), ('data_key', $3) ON CONFLICT (name) DO NOTHING";
+    const KEPT: &str = "SELECT (SELECT value FROM meta WHERE name = 'master_key'), (SELECT value FROM meta WHERE name = 'lookup_key'), \
+         (SELECT value FROM meta WHERE name = 'data_key')";
     let ours = keyring.fingerprint();
-    let fresh: [u8; 32] = clock.random();
-    let sealed = keyring.seal(LOOKUP_KEY, &fresh);
-    let (theirs, sealed): (Vec<u8>, Vec<u8>) = run!(connections, |connection| {
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('master_key', $1), ('lookup_key', $2) ON CONFLICT (name) DO NOTHING")
-            .bind(ours.as_bytes())
-            .bind(&sealed)
-            .execute(&mut *connection)
-            .await?;
-        let row =
-            sqlx::query("SELECT (SELECT value FROM meta WHERE name = 'master_key'), (SELECT value FROM meta WHERE name = 'lookup_key')")
-                .fetch_one(connection)
-                .await?;
-        Ok((row.try_get(0)?, row.try_get(1)?))
+    let fresh = StoreKeys::new(|| clock.random()).seal(keyring);
+    let (theirs, sealed): (Vec<u8>, SealedKeys) = run!(connections, |connection| {
+        sqlx::query(MADE).bind(ours.as_bytes()).bind(&fresh.lookup).bind(&fresh.data).execute(&mut *connection).await?;
+        let row = sqlx::query(KEPT).fetch_one(connection).await?;
+        Ok((row.try_get(0)?, SealedKeys { lookup: row.try_get(1)?, data: row.try_get(2)? }))
     })?;
     let theirs = String::from_utf8_lossy(&theirs).into_owned();
-    let opened = keyring.open(LOOKUP_KEY, &sealed).ok().and_then(|plain| <[u8; 32]>::try_from(plain).ok());
-    let Some(key) = opened.filter(|_| keyring.fingerprints().contains(&theirs)) else {
-        return Err(SchemaError::OtherKey { ours, theirs });
-    };
-    if theirs != ours {
-        rotate(connections, keyring, &ours, &key).await?;
+    let opened = sealed.open(keyring).ok().filter(|_| keyring.fingerprints().contains(&theirs));
+    let Some(keys) = opened else { return Err(SchemaError::OtherKey { ours, theirs }) };
+    if theirs != ours || !sealed.are_current(keyring) {
+        rotate(connections, keyring, &ours, &keys).await?;
     }
-    Ok(LookupKey::new(&key))
+    Ok(keys)
 }
 
 /// A node came with a new first key that still opens the old: from now on the new one is what nodes must have.
-async fn rotate(connections: &Connections, keyring: &Keyring, ours: &str, key: &[u8]) -> Result<(), Error> {
-    let sealed = keyring.seal(LOOKUP_KEY, key);
+async fn rotate(connections: &Connections, keyring: &Keyring, ours: &str, keys: &StoreKeys) -> Result<(), Error> {
+    const AGAIN: &str = "UPDATE meta SET value = CASE name WHEN 'master_key' THEN $1 WHEN 'lookup_key' THEN $2 ELSE $3 END \
+         WHERE name IN ('master_key', 'lookup_key', 'data_key')";
+    let sealed = keys.seal(keyring);
     run!(connections, |connection| {
-        sqlx::query("UPDATE meta SET value = CASE name WHEN 'master_key' THEN $1 ELSE $2 END WHERE name IN ('master_key', 'lookup_key')")
-            .bind(ours.as_bytes())
-            .bind(&sealed)
-            .execute(connection)
-            .await?;
+        sqlx::query(AGAIN).bind(ours.as_bytes()).bind(&sealed.lookup).bind(&sealed.data).execute(connection).await?;
         Ok(())
     })
 }

@@ -24,8 +24,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    seal::{Keyring, LookupKey},
-    store::{Error, JoinedReceipts, codec::Codec},
+    seal::Keyring,
+    store::{
+        Error, JoinedReceipts,
+        codec::Codec,
+        keys::{SealedKeys, StoreKeys},
+    },
 };
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
@@ -41,7 +45,6 @@ const CACHE_KIB: i64 = -32_768;
 pub(super) const VOID_LEASES: &str =
     "UPDATE messages SET due_at = min(due_at, ?), owner = NULL WHERE due_at IS NOT NULL AND owner IS NOT NULL";
 pub(super) const COUNT_OPEN: &str = "SELECT category, count(*) FROM messages WHERE due_at IS NOT NULL GROUP BY category";
-const SEALED_LOOKUP_KEY: &str = "lookup key";
 
 impl Sqlite {
     /// Opens (and makes) the file, and starts its writer. `observe` is told of every transaction.
@@ -63,8 +66,7 @@ impl Sqlite {
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| Error::Broken(error.into()))?;
-        let lookup = lookup_key(&mut connection, &keyring, clock.random()).await?;
-        let codec = Codec::new(keyring, lookup);
+        let codec = keys(&mut connection, &keyring, clock).await?.codec(&keyring);
         void_leases(&mut connection, clock.now()).await?;
         let recent = Recent::default();
         recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
@@ -92,9 +94,9 @@ impl Sqlite {
     pub async fn open_to_read(path: &Path, keyring: Arc<Keyring>, clock: Clock) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).disable_statement_logging();
         let mut connection = options.connect().await?;
-        let lookup = stored_lookup_key(&mut connection, &keyring).await?;
-        let lookup = lookup.ok_or_else(|| Error::Broken(anyhow::anyhow!("the store has no look-up key: was it ever started?")))?;
-        let codec = Codec::new(keyring, LookupKey::new(&lookup));
+        let sealed = stored_keys(&mut connection).await?;
+        let sealed = sealed.ok_or_else(|| Error::Broken(anyhow::anyhow!("the store has no keys: was it ever started by this version?")))?;
+        let codec = sealed.open(&keyring)?.codec(&keyring);
         let recent = Recent::default();
         recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
         let open = count_open(&mut connection).await?;
@@ -113,24 +115,28 @@ impl Sqlite {
     }
 }
 
-async fn stored_lookup_key(connection: &mut SqliteConnection, keyring: &Keyring) -> Result<Option<[u8; 32]>, Error> {
-    let Some(row) = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_key'").fetch_optional(connection).await? else {
-        return Ok(None);
-    };
-    let sealed: Vec<u8> = row.try_get(0)?;
-    let opened = keyring.open(SEALED_LOOKUP_KEY, &sealed).map_err(|error| Error::Broken(error.into()))?;
-    opened.try_into().map(Some).map_err(|_| Error::Broken(anyhow::anyhow!("meta.lookup_key does not hold 32 bytes")))
+async fn stored_keys(connection: &mut SqliteConnection) -> Result<Option<SealedKeys>, Error> {
+    let row = sqlx::query(
+        "SELECT lookup.value, data.value FROM meta AS lookup, meta AS data WHERE lookup.name = 'lookup_key' AND data.name = 'data_key'",
+    );
+    let Some(row) = row.fetch_optional(connection).await? else { return Ok(None) };
+    Ok(Some(SealedKeys { lookup: row.try_get(0)?, data: row.try_get(1)? }))
 }
 
-async fn lookup_key(connection: &mut SqliteConnection, keyring: &Keyring, random: [u8; 32]) -> Result<LookupKey, Error> {
-    let bytes = if let Some(bytes) = stored_lookup_key(connection, keyring).await? {
-        bytes
-    } else {
-        let sealed = keyring.seal(SEALED_LOOKUP_KEY, &random);
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('lookup_key', ?)").bind(sealed).execute(connection).await?;
-        random
-    };
-    Ok(LookupKey::new(&bytes))
+/// The store's own keys: made where there are none yet, sealed again where another master key sealed them.
+async fn keys(connection: &mut SqliteConnection, keyring: &Keyring, clock: Clock) -> Result<StoreKeys, Error> {
+    const MADE: &str = "INSERT OR IGNORE INTO meta (name, value) VALUES ('lookup_key', ?), ('data_key', ?)";
+    const AGAIN: &str = "REPLACE INTO meta (name, value) VALUES ('lookup_key', ?), ('data_key', ?)";
+    let fresh = StoreKeys::new(|| clock.random()).seal(keyring);
+    sqlx::query(MADE).bind(fresh.lookup).bind(fresh.data).execute(&mut *connection).await?;
+    let sealed =
+        stored_keys(connection).await?.ok_or_else(|| Error::Broken(anyhow::anyhow!("meta holds no keys after they were written")))?;
+    let keys = sealed.open(keyring)?;
+    if !sealed.are_current(keyring) {
+        let again = keys.seal(keyring);
+        sqlx::query(AGAIN).bind(again.lookup).bind(again.data).execute(connection).await?;
+    }
+    Ok(keys)
 }
 
 /// The file belongs to this process alone, so whoever held a lease is dead.

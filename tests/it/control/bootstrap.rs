@@ -43,7 +43,7 @@ async fn credentials_are_sealed_and_open_only_for_their_provider() {
     }
     let kept = serde_json::to_string(&revision.document).unwrap();
     assert!(!kept.contains("canary-credential") && !kept.contains("a-receipt-token-of-b"));
-    let opened = routing::open_settings(provider, control.keyring()).unwrap();
+    let opened = routing::open_settings(provider, &control.sealing()).unwrap();
     assert_eq!(opened["headers"]["Authorization"], "Bearer canary-credential");
 }
 

@@ -42,6 +42,7 @@ async fn a_rotated_master_key_opens_what_the_old_one_sealed_and_shuts_the_old_on
     let refused = open(&[1]).await.err();
     assert!(matches!(refused, Some(SchemaError::OtherKey { .. })), "a node that knows only the old key is refused: {refused:?}");
     assert_eq!(open(&[2]).await.unwrap().get(after.id).await.unwrap().unwrap().message, after, "the new key seals");
+    assert_eq!(open(&[2]).await.unwrap().get(before.id).await.unwrap().unwrap().message, before, "what was there before needs no old key");
     assert!(matches!(open(&[3]).await.err(), Some(SchemaError::OtherKey { .. })));
 }
 

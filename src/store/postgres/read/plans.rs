@@ -51,7 +51,7 @@ async fn no_listing_reads_or_sorts_the_whole_table() {
     let Some(connections) = database().await else { return };
     let mut held = connections.acquire().await.unwrap();
     let connection = held.connection().unwrap();
-    let codec = Codec::new(std::sync::Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap()), LookupKey::new(&[1; 32]));
+    let codec = Codec::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap(), LookupKey::new(&[1; 32]));
     for filter in every_filter() {
         let index = match filter.way() {
             Way::Recipient(_) => "(to_hash = ",
