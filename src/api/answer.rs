@@ -19,6 +19,15 @@ impl Json {
     }
 }
 
+impl Json {
+    /// With a secret in it: nobody on the way keeps a copy.
+    pub fn not_stored(self) -> Response {
+        let mut response = self.into_response();
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
 impl IntoResponse for Json {
     fn into_response(self) -> Response {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");

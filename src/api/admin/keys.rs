@@ -118,7 +118,7 @@ pub(super) async fn create_key(
     let Body(Object(fields)) = body?;
     let new = api.control.create_key(&staff.actor, app, &fields).await?;
     let view = KeyView { secret: Some(new.secret.expose()), ..KeyView::of(&new.key, None) };
-    Ok((StatusCode::CREATED, Json::of(&view)).into_response())
+    Ok((StatusCode::CREATED, Json::of(&view).not_stored()).into_response())
 }
 
 /// Revoke a key

@@ -2,14 +2,15 @@
 
 use crate::{
     api::problem::{Code, Problem},
-    control::Error,
+    control::{Error, model::Kind},
 };
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound => Code::NotFound.into(),
-            Error::Exists(kind) => Self::new(Code::AlreadyExists).because(format!("there is a {kind} like this already")),
+            Error::Exists(Kind::Approval) => Self::new(Code::AlreadyExists).because("it was submitted before"),
+            Error::Exists(kind) => Self::new(Code::AlreadyExists).because(format!("the name is taken ({kind})")),
             Error::Invalid(faults) => faults.into(),
             Error::OwnRequest => Code::OwnRequest.into(),
             Error::NotPending(status) => Self::new(Code::NotPending).because(format!("it is {status}")),

@@ -149,7 +149,7 @@ pub(super) async fn get_revision(_: Operator, path: Path<String>, State(api): St
     responses((status = 200, description = "What differs", body = DiffView)), security(("bearer" = ["operator"])),
 )]
 pub(super) async fn diff_revision(_: Operator, path: Path<String>, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let (to, from) = (number(&path)?, query.parsed::<u32>("from"));
+    let (to, from) = (number(&path)?, query.number("from"));
     query.finish()?;
     let (from, changes) = api.control.diff_revisions(from, to)?;
     Ok(Json::of(&DiffView { from, to, changes }))

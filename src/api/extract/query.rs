@@ -67,6 +67,14 @@ impl Query {
         }
     }
 
+    pub fn number(&mut self, name: &'static str) -> Option<u32> {
+        let number = self.text(name)?.parse().ok();
+        if number.is_none() {
+            self.error(name, "format", "must be a whole number");
+        }
+        number
+    }
+
     pub fn flag(&mut self, name: &'static str) -> Option<bool> {
         match self.text(name)?.as_str() {
             "true" => Some(true),

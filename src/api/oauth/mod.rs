@@ -87,14 +87,14 @@ impl IntoResponse for Refused {
             Self::Client => {
                 let body = Json::of(&OAuthError { error: "invalid_client", error_description: "the client is not known" });
                 let challenge = HeaderValue::from_static("Basic realm=\"tidings\"");
-                return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], no_store(body)).into_response();
+                return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], body.not_stored()).into_response();
             }
             Self::Request(why) => ("invalid_request", why),
             Self::Grant(why) => ("invalid_grant", why),
             Self::GrantType => ("unsupported_grant_type", "grant_type is client_credentials or refresh_token"),
             Self::Scope => ("invalid_scope", "the key does not have these scopes"),
         };
-        (StatusCode::BAD_REQUEST, no_store(Json::of(&OAuthError { error, error_description }))).into_response()
+        (StatusCode::BAD_REQUEST, Json::of(&OAuthError { error, error_description }).not_stored()).into_response()
     }
 }
 
@@ -107,12 +107,6 @@ impl From<NoToken> for Refused {
             NoToken::Control(error) => Self::Problem(error.into()),
         }
     }
-}
-
-fn no_store(json: Json) -> Response {
-    let mut response = json.into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// The fields of a form; a repeated one is an error (RFC 6749, 3.2).
@@ -197,7 +191,7 @@ async fn token(origin: Origin, State(api): State<Api>, request: Request) -> Resu
         }
         Some(_) => return Err(Refused::GrantType),
     };
-    Ok(no_store(Json::of(&answer(&issued))))
+    Ok(Json::of(&answer(&issued)).not_stored())
 }
 
 fn answer(issued: &Issued) -> TokenAnswer<'_> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Serialize;
 use tidings_core::redact::Secret;
@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
     post, path = "/v1/admin/session", tag = "Tokens and sessions", operation_id = "log_in", request_body(content = LogInRequest),
     responses((status = 200, description = "A session", body = Session)), security(()),
 )]
-async fn log_in(origin: Origin, State(api): State<Api>, body: Result<Body<Object>, Problem>) -> Result<Json, Problem> {
+async fn log_in(origin: Origin, State(api): State<Api>, body: Result<Body<Object>, Problem>) -> Result<Response, Problem> {
     let Body(Object(body)) = body?;
     let mut faults = Vec::new();
     let mut fields = Fields::new("", &body, &mut faults);
@@ -76,7 +76,7 @@ async fn log_in(origin: Origin, State(api): State<Api>, body: Result<Body<Object
     let (Some(name), Some(password), []) = (name, password, faults.as_slice()) else { return Err(Error::Invalid(faults).into()) };
     // The log-in itself is the actor once it is known who it is.
     match api.control.log_in(&name, &password, &origin.actor(ActorId::system())).await {
-        Ok(issued) => Ok(Json::of(&Session::of(&issued))),
+        Ok(issued) => Ok(Json::of(&Session::of(&issued)).not_stored()),
         Err(NoToken::Throttled(closed)) => Err(throttled(closed.retry_after)),
         Err(NoToken::Control(error)) => Err(error.into()),
         Err(_) => Err(Code::Unauthorized.into()),

@@ -1,4 +1,4 @@
-//! `GET|POST /v1/signatures`, `POST /v1/signatures/{name}/submit`
+//! `GET|POST /v1/signatures`, `POST /v1/signatures/{name}/submit|withdraw`
 
 use axum::{
     extract::{Path, State},
@@ -18,13 +18,16 @@ use super::{
     Api, Json,
     admin::{Origin, Page, RequestView, listing},
     extract::{Body, Caller, Object, Query},
-    problem::Problem,
+    problem::{Code, Problem},
     schema,
 };
 use crate::control::model::{Scope, Signature, VersionStatus};
 
 pub fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list_signatures, create_signature)).routes(routes!(submit_signature))
+    OpenApiRouter::new()
+        .routes(routes!(list_signatures, create_signature))
+        .routes(routes!(submit_signature))
+        .routes(routes!(withdraw_signature))
 }
 
 /// A name that messages come under.
@@ -118,4 +121,17 @@ async fn submit_signature(caller: Caller, origin: Origin, Path(name): Path<Strin
     let machine = caller.with(Scope::TemplatesWrite)?;
     let request = api.control.submit_signature(&origin.machine(&machine), machine.app.id, &name).await?;
     Ok((StatusCode::ACCEPTED, Json::of(&RequestView::of(&request))).into_response())
+}
+
+/// Take a pending signature back
+#[utoipa::path(
+    post, path = "/v1/signatures/{name}/withdraw", tag = "Templates and signatures", operation_id = "withdraw_signature",
+    params(("name" = String, Path)),
+    responses((status = 200, description = "The signature", body = SignatureView)), security(("bearer" = ["templates:write"])),
+)]
+async fn withdraw_signature(caller: Caller, origin: Origin, Path(name): Path<String>, State(api): State<Api>) -> Result<Json, Problem> {
+    let machine = caller.with(Scope::TemplatesWrite)?;
+    api.control.withdraw_signature(&origin.machine(&machine), machine.app.id, &name).await?;
+    let snapshot = api.control.snapshot();
+    Ok(Json::of(&SignatureView::of(snapshot.signature(machine.app.id, &name).ok_or(Code::NotFound)?)))
 }

@@ -3,5 +3,6 @@
 mod browser;
 mod deploy;
 mod journeys;
+mod sign_on;
 mod traces;
 mod world;

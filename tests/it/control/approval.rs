@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use super::world::{LIVE, OTHER, Server, World};
 
-fn otp(template: &str) -> Value {
+pub fn otp(template: &str) -> Value {
     json!({"to": "+8613800138000", "template": template, "params": {"code": "482913"}})
 }
 
-async fn pending(server: &Server, token: &str, kind: &str) -> String {
+pub async fn pending(server: &Server, token: &str, kind: &str) -> String {
     let page = server.get(&format!("/v1/admin/requests?status=pending&kind={kind}"), token).await.expect(200);
     page["data"][0]["id"].as_str().unwrap_or_else(|| panic!("no pending {kind}: {page}")).to_owned()
 }
 
-async fn decide(server: &Server, token: &str, id: &str, how: &str, body: Value) -> super::world::Answer {
+pub async fn decide(server: &Server, token: &str, id: &str, how: &str, body: Value) -> super::world::Answer {
     server.post(&format!("/v1/admin/requests/{id}/{how}"), token, body).await
 }
 
@@ -78,20 +78,6 @@ async fn a_pending_version_can_be_taken_back_and_submitted_again() {
 }
 
 #[tokio::test]
-async fn rules_of_content_are_told_before_anybody_waits() {
-    let world = World::new();
-    let (_control, server) = world.open().await;
-    let make = async |category: &str, text: &str| {
-        server.post("/v1/templates", LIVE, json!({"name": "t", "channel": "sms", "category": category, "text": text})).await
-    };
-    let refused = make("otp", "Hello {{ name }}").await.refused(422, "invalid");
-    assert_eq!((&refused["errors"][0]["pointer"], &refused["errors"][0]["code"]), (&json!("/text"), &json!("content")));
-    make("marketing", "Buy at https://evil.example/now").await.refused(422, "invalid");
-    make("marketing", "Buy {{ what").await.refused(422, "invalid");
-    make("marketing", "Buy {{ what }}").await.expect(201);
-}
-
-#[tokio::test]
 async fn a_signature_is_used_once_approved() {
     let world = World::new();
     let (_control, server) = world.open().await;
@@ -104,7 +90,12 @@ async fn a_signature_is_used_once_approved() {
     };
     server.post("/v1/messages", LIVE, signed("Globex")).await.refused(422, "signature_not_approved");
     server.post("/v1/messages", LIVE, signed("Initech")).await.refused(422, "unknown_signature");
+    server.post("/v1/signatures/Globex/withdraw", LIVE, json!({})).await.refused(409, "not_pending");
     server.post("/v1/signatures/Globex/submit", LIVE, json!({})).await.expect(202);
+    assert_eq!(server.post("/v1/signatures/Globex/withdraw", LIVE, json!({})).await.expect(200)["status"], "withdrawn");
+    server.post("/v1/signatures/Globex/withdraw", LIVE, json!({})).await.refused(409, "not_pending");
+    server.post("/v1/signatures/Globex/submit", LIVE, json!({})).await.expect(202);
+    server.post("/v1/signatures/Globex/submit", LIVE, json!({})).await.refused(409, "already_exists");
     let id = pending(&server, &anna, "signature").await;
     decide(&server, &anna, &id, "approve", json!({})).await.expect(200);
     server.post("/v1/messages", LIVE, signed("Globex")).await.expect(202);
@@ -239,40 +230,10 @@ async fn a_routing_revision_is_reviewed_tried_raised_and_rolled_back() {
     // The credential came along although nobody gave it again.
     let snapshot = control.snapshot();
     let provider = snapshot.revision(2).unwrap().document.provider("b").unwrap();
-    let opened = tidings::control::routing::open_settings(provider, control.keyring()).unwrap();
+    let opened = tidings::control::routing::open_settings(provider, &control.sealing()).unwrap();
     assert_eq!(opened["headers"]["Authorization"], "Bearer canary-credential");
     for path in [revisions.to_owned(), format!("{revisions}/1"), format!("{revisions}/2")] {
         let shown = server.get(&path, &root).await.expect(200).to_string();
         assert!(!shown.contains("canary-credential") && !shown.contains("a-receipt-token-of-b"), "{path}");
     }
-}
-
-#[tokio::test]
-async fn no_parameter_smuggles_in_a_link_and_no_otp_goes_out_without_its_code() {
-    let world = World::new();
-    let (_control, server) = world.open().await;
-    let root = server.session("root").await;
-    let made = json!({"name": "greeting", "channel": "sms", "category": "transactional", "text": "Hello {{ name }}, all the best."});
-    server.post("/v1/templates", LIVE, made).await.expect(201);
-    server.post("/v1/templates/greeting/versions/1/submit", LIVE, json!({})).await.expect(202);
-    let id = pending(&server, &root, "template_version").await;
-    decide(&server, &root, &id, "approve", json!({})).await.expect(200);
-    let greet = async |name: &str| {
-        let body = json!({"to": "+8613800138000", "template": "greeting", "params": {"name": name}});
-        server.post("/v1/messages", LIVE, body).await
-    };
-    greet("Ada").await.expect(202);
-    for name in ["https://evil.example/x", "see www.evil.example", "evil.com", "HTTPS://EVIL.example"] {
-        let refused = greet(name).await.refused(422, "invalid");
-        assert_eq!((&refused["errors"][0]["pointer"], &refused["errors"][0]["code"]), (&json!("/params"), &json!("content")), "{name}");
-        assert!(!refused.to_string().to_lowercase().contains("evil"), "the answer repeats the parameter");
-    }
-    let widened = json!({"link_domains": ["evil.example"]});
-    let request = server.call(Method::PATCH, "/v1/admin/apps/shop", Some(&root), Some(widened)).await.expect(202);
-    let anna = server.session("anna").await;
-    decide(&server, &anna, request["id"].as_str().unwrap(), "approve", json!({})).await.expect(200);
-    greet("https://evil.example/x").await.expect(202);
-    let mut empty = otp("login-code");
-    empty["params"]["code"] = json!("");
-    server.post("/v1/messages", LIVE, empty).await.refused(422, "invalid");
 }

@@ -95,7 +95,8 @@ impl Drop for IdentityProvider {
 impl IdentityProvider {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        // By name, so that to a browser it is another site than what is served at 127.0.0.1.
+        let issuer = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let inner = Arc::new(Inner {
             issuer,
             key: Key::new(),

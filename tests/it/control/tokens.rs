@@ -1,27 +1,28 @@
-//! Tokens: exchanged, refreshed once, revoked everywhere; keys of every kind rotated without anybody being turned away.
+//! Tokens: exchanged, refreshed once, revoked everywhere; what nobody signed lets nobody in.
 
 use std::{sync::Arc, time::Duration};
 
 use http::{Method, Request, header};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tidings::control::{Actor, Control, auth, model::ActorId};
+use tidings::control::{Control, auth};
 use tokio_util::sync::CancellationToken;
 
 use super::world::{KEY_ID, LIVE, Server, World};
 
 async fn exchange(server: &Server) -> Value {
-    server
-        .form("/v1/oauth/token", &[("grant_type", "client_credentials"), ("client_id", KEY_ID), ("client_secret", LIVE)])
-        .await
-        .expect(200)
+    exchange_for(server, KEY_ID, LIVE).await
 }
 
-async fn refresh(server: &Server, token: &Value) -> super::world::Answer {
+pub async fn exchange_for(server: &Server, id: &str, secret: &str) -> Value {
+    server.form("/v1/oauth/token", &[("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)]).await.expect(200)
+}
+
+pub async fn refresh(server: &Server, token: &Value) -> super::world::Answer {
     server.form("/v1/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token.as_str().unwrap())]).await
 }
 
-fn text(value: &Value) -> &str {
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
@@ -180,88 +181,45 @@ async fn revocations_reach_a_second_node_within_five_seconds() {
     running.await.unwrap();
 }
 
-/// Asks again and again with a key and with tokens that are refreshed as they go; returns how often and who was refused.
-async fn under_load(server: &Server, stop: CancellationToken) -> (u32, Vec<String>) {
-    let (mut calls, mut refused) = (0, Vec::new());
-    let mut tokens = exchange(server).await;
-    while !stop.is_cancelled() {
-        for token in [LIVE, text(&tokens["access_token"])] {
-            let answer = server.get("/v1/messages", token).await;
-            calls += 1;
-            if answer.status != 200 {
-                refused.push(format!("{}: {}", answer.status, answer.body));
-            }
-        }
-        let next = refresh(server, &tokens["refresh_token"]).await;
-        if next.status != 200 {
-            refused.push(format!("refresh {}: {}", next.status, next.body));
-        } else {
-            tokens = next.body;
-        }
-    }
-    (calls, refused)
-}
-
-#[tokio::test]
-async fn every_kind_of_key_is_rotated_under_load_without_a_refusal() {
-    let mut world = World::new();
-    let (old, new_key) = (world.keys.clone(), tidings::seal::Keyring::line(&[8; 32]));
-    // Every node can open what the new master key seals before any of them seals with it.
-    world.keys = format!("{old}\n{new_key}");
-    let (control, server) = world.open().await;
-    let actor = Actor::own(ActorId::command());
-    let server = Arc::new(server);
-    let stop = CancellationToken::new();
-    let load = tokio::spawn({
-        let (server, stop) = (Arc::clone(&server), stop.clone());
-        async move { under_load(&server, stop).await }
-    });
-
-    // Signing keys: several at once in their overlap.
-    for _ in 0..3 {
-        control.rotate_signing_key(&actor).await.unwrap();
-    }
-    // API keys: the new one is there before the old one goes.
-    let root = server.session("root").await;
-    let new = server.post("/v1/admin/apps/shop/keys", &root, json!({"name": "next", "scopes": ["messages:read"]})).await.expect(201);
-    server.get("/v1/messages", text(&new["secret"])).await.expect(200);
-    server.get("/v1/messages", LIVE).await.expect(200);
-    // The master key: a node on which the new one comes first seals again, while the first node goes on.
-    world.keys = format!("{new_key}\n{old}");
-    let both = world.node("both").await;
-    let seals = both.seal_again(&actor).await.unwrap();
-    assert!(seals.secrets >= 4 && seals.revisions == 1, "{seals:?}");
-    assert_eq!(both.seal_again(&actor).await.unwrap(), tidings::control::keys::Resealed::default());
-    world.keys = new_key;
-    let new_only = world.node("new-only").await;
-    let there = world.server(&new_only).await;
-    there.get("/v1/messages", LIVE).await.expect(200);
-
-    stop.cancel();
-    let (calls, refused) = load.await.unwrap();
-    println!("{calls} calls while every key was rotated");
-    assert!(calls > 10 && refused.is_empty(), "{calls} calls, refused: {refused:?}");
-}
-
-#[tokio::test]
-async fn a_new_signing_key_signs_once_every_node_has_it_and_the_old_one_verifies_to_the_end() {
-    let world = World::new();
-    let control = world.ready().await;
-    let now = world.clock.now();
-    let before = control.snapshot().opened().signing(now).unwrap().0.to_owned();
-    control.rotate_signing_key(&Actor::own(ActorId::command())).await.unwrap();
-    let snapshot = control.snapshot();
-    let kid = |after_s: u64| snapshot.opened().signing(now + Duration::from_secs(after_s)).map(|(kid, _)| kid.to_owned());
-    assert_eq!(kid(5), Some(before.clone()));
-    assert_ne!(kid(15), Some(before.clone()));
-    let verifies = |after_s: u64| snapshot.opened().verifying(&before, now + Duration::from_secs(after_s)).is_some();
-    assert!(verifies(900) && !verifies(1_000));
-}
-
 async fn verifier() -> (World, Arc<Control>) {
     let world = World::new();
     let control = world.ready().await;
     (world, control)
+}
+
+#[test]
+fn no_form_makes_the_token_endpoint_fail_or_give_anything_away() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (world, control) = runtime.block_on(verifier());
+    let server = runtime.block_on(world.server(&control));
+    let genuine = text(&runtime.block_on(exchange(&server))["refresh_token"]).to_owned();
+    let good = genuine.clone();
+    let mutated = (0..genuine.len(), "[A-Za-z0-9_-]")
+        .prop_map(move |(at, with)| format!("{}{with}{}", &genuine[..at], &genuine[at + 1..]))
+        .prop_filter("nothing was changed", move |token| *token != good);
+    let value = prop_oneof![mutated, "tr_[A-Za-z0-9_-]{0,60}", "[A-Za-z0-9_%+-]{0,40}", Just(KEY_ID.to_owned())];
+    let name = prop_oneof![Just("refresh_token"), Just("token"), Just("client_id"), Just("client_secret"), Just("scope"), Just("x")];
+    let grant = prop_oneof![Just("refresh_token"), Just("client_credentials"), Just("password")];
+    let basic = proptest::option::of("(Basic|Bearer|basic) [A-Za-z0-9+/=]{0,40}");
+    let request = (grant, proptest::collection::vec((name, value), 0..4), basic);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(500));
+    runner
+        .run(&request, |(grant, fields, basic)| {
+            for path in ["/v1/oauth/token", "/v1/oauth/revoke"] {
+                let form = fields.iter().map(|(name, value)| format!("&{name}={value}")).collect::<String>();
+                let mut asked = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+                if let Some(basic) = &basic {
+                    asked = asked.header(header::AUTHORIZATION, basic);
+                }
+                let answer = runtime.block_on(server.send(asked.body(format!("grant_type={grant}{form}").into()).unwrap()));
+                // To revoke what is nobody's is well (RFC 7009, 2.2).
+                let well = path == "/v1/oauth/revoke" && answer.status == 200;
+                prop_assert!(well || [400, 401].contains(&answer.status.as_u16()), "{path}: {} {}", answer.status, answer.body);
+                prop_assert!(well || answer.body["error"].is_string());
+            }
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]

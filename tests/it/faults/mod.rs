@@ -7,7 +7,7 @@ mod clients;
 mod full_disk;
 mod keys;
 mod kill;
-mod node;
+pub mod node;
 mod redaction;
 mod settings;
 mod vendor;
