@@ -152,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn a_throttled_answer_without_retry_after_cuts_the_rate_to_what_was_taken_and_lets_it_recover() {
+        let mut learned = Learned::default();
+        (0..30).for_each(|call| learned.submitted(at(call * 20), 1));
+        // The last ten were too many.
+        (20..30).for_each(|call| learned.throttled(at(700), at(call * 20), 1, None));
+        assert!((learned.per_s(at(700)) - 20.0).abs() < 1e-9, "{}", learned.per_s(at(700)));
+        assert_eq!(learned.blocked_until(), Moment::ZERO, "nobody asked for silence");
+        assert!((learned.per_s(at(5_600)) - 20.0).abs() < 1e-9, "held for five seconds");
+        assert!(learned.per_s(at(8_000)) > 20.0 && learned.per_s(at(20_000)).is_infinite(), "then it grows until it limits nothing");
+    }
+
+    #[test]
     fn a_long_retry_after_is_obeyed_to_a_minute() {
         let mut learned = Learned::default();
         learned.submitted(at(0), 1);

@@ -1,8 +1,8 @@
 //! At most so many segments in any second: an exact sliding log.
 //!
 //! Each call holds its segments for one second, so the sum over any second is bounded by construction and a saturated
-//! window passes exactly its rate. A fraction of a segment per second stretches the second instead: 0.5/s is one segment
-//! in two seconds. A call larger than the whole window may go when the window is empty and then holds it as long as it
+//! window passes exactly its rate. A fraction of a segment per second stretches the second: 0.5/s is one segment in two
+//! seconds, 20.8/s are 21 in 1.01 s. A call larger than the whole window may go when the window is empty and then holds it as long as it
 //! has overdrawn: "at most one call above". Memory is bounded because calls within a tenth of a millisecond share an entry.
 
 use std::{collections::VecDeque, time::Duration};
@@ -55,7 +55,9 @@ impl Window {
         if per_s.is_infinite() {
             (self.fits, self.holds) = (u32::MAX, SECOND);
         } else if per_s >= LEAST_PER_S {
-            self.fits = per_s.floor().clamp(1.0, f64::from(u32::MAX)) as u32;
+            // Rounded up, so that a place is held for a second at least: were it shorter, a second that began under a fraction and
+            // ends under the whole contract would see more than either.
+            self.fits = per_s.ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
             self.holds = Duration::from_secs_f64(f64::from(self.fits) / per_s);
         }
     }
@@ -129,6 +131,28 @@ mod tests {
         let mut window = Window::new(0.5);
         window.take(at(0), 1);
         assert_eq!(window.free_at(at(1_999), 1), at(2_000));
+    }
+
+    /// A learned limit that grows step by step ends in the whole contract; no second on the way sees more than that.
+    #[test]
+    fn a_rate_that_grows_by_fractions_never_lets_a_second_see_more_than_where_it_ends() {
+        let mut window = Window::new(7.3);
+        let mut calls: Vec<Moment> = Vec::new();
+        for millis in 0..20_000_u32 {
+            window.set_rate((7.3 * 1.0002_f64.powf(f64::from(millis))).min(200.0));
+            let now = at(u64::from(millis));
+            while window.free_at(now, 1) == now {
+                window.take(now, 1);
+                calls.push(now);
+            }
+        }
+        let mut oldest = 0;
+        for (newest, call) in calls.iter().enumerate() {
+            while call.since(calls[oldest]) >= SECOND {
+                oldest += 1;
+            }
+            assert!(newest - oldest < 200, "{} calls in the second before {call:?}", newest - oldest + 1);
+        }
     }
 
     #[test]
