@@ -54,6 +54,24 @@ impl Survey {
     }
 }
 
+impl Member {
+    /// Whether nothing but health speaks against it for this message.
+    fn may_serve(&self, ask: &Ask<'_>) -> bool {
+        self.operator == Operator::Silent && ask.max_price.is_none_or(|most| self.spec.price.times(ask.segments) <= most)
+    }
+
+    fn candidate(&self, place: usize, factor: f64) -> Candidate {
+        Candidate {
+            place,
+            weight: f64::from(self.weight()) * factor,
+            factor,
+            in_flight: self.in_flight,
+            latency_s: self.health.latency_s(),
+            price: self.spec.price,
+        }
+    }
+}
+
 impl Fleet {
     /// Chooses for a call that has to be written down before it is made: until [`Self::sent`], its age says nothing about
     /// the provider, because it is the disk's.
@@ -88,6 +106,9 @@ impl Fleet {
             return Choice::Call(self.ticket(limits, now, ask, place, Manner::Probe, survey));
         }
         if survey.open.is_empty() && survey.room.is_none() && !survey.tried && survey.back.is_some() {
+            if self.some_serve_still(ask) {
+                return self.partly_ill(limits, now, ask, survey);
+            }
             return self.least_bad(limits, now, ask, survey);
         }
         if let Some(place) = self.selector.pick(ask.select, &survey.open, ask.key, &mut self.dice) {
@@ -107,6 +128,32 @@ impl Fleet {
             Survey { back: Some(until), .. } => Choice::Wait { until, reason: WaitReason::AllOut, provider: None },
             Survey { paused: true, .. } => Choice::Wait { until: now + PAUSED, reason: WaitReason::Paused, provider: None },
             _ => Choice::NoCandidate,
+        }
+    }
+
+    /// Whether somebody who is out fails so rarely that a try is better than waiting.
+    fn some_serve_still(&self, ask: &Ask<'_>) -> bool {
+        ask.candidates.iter().any(|place| self.members.get(*place).is_some_and(|it| it.may_serve(ask) && it.health.still_serves()))
+    }
+
+    /// Everybody is out, but some fail only a part of their calls: they share the traffic, as if nobody had been ejected.
+    fn partly_ill(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, mut survey: Survey) -> Choice {
+        for &place in ask.candidates {
+            let Some(member) = self.members.get(place).filter(|it| it.may_serve(ask) && it.health.still_serves()) else { continue };
+            if ask.tried.contains(place) {
+                survey.tried = true;
+                continue;
+            }
+            match limits.room(now, place, ask.segments, ask.lane) {
+                Ok(()) => survey.open.push(member.candidate(place, 1.0)),
+                Err(Full::Rate(at)) => survey.wait_for_room(at, WaitReason::Rate, place),
+                Err(Full::InFlight) => survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place),
+            }
+        }
+        match (self.selector.pick(ask.select, &survey.open, ask.key, &mut self.dice), survey.room) {
+            (Some(place), _) => Choice::Call(self.ticket(limits, now, ask, place, Manner::PartlyIll, survey)),
+            (None, Some((until, reason, place))) => Choice::Wait { until, reason, provider: Some(place) },
+            (None, None) => Choice::Exhausted,
         }
     }
 
@@ -182,14 +229,7 @@ impl Fleet {
             }
             match limits.room(now, place, ask.segments, ask.lane) {
                 Ok(()) if standing == Standing::Probe => survey.probe = survey.probe.or(Some(place)),
-                Ok(()) => survey.open.push(Candidate {
-                    place,
-                    weight: f64::from(member.weight()) * factor,
-                    factor,
-                    in_flight: member.in_flight,
-                    latency_s: member.health.latency_s(),
-                    price: member.spec.price,
-                }),
+                Ok(()) => survey.open.push(member.candidate(place, factor)),
                 Err(Full::Rate(at)) => {
                     survey.wait_for_room(at, WaitReason::Rate, place);
                     survey.pass(member, Because::Rate);
@@ -209,7 +249,7 @@ impl Fleet {
         let probe = match manner {
             Manner::Probe => Some(Probe::Due),
             Manner::LeastBad => Some(Probe::LeastBad),
-            Manner::Selected(_) | Manner::Only => None,
+            Manner::Selected(_) | Manner::Only | Manner::PartlyIll => None,
         };
         let member = &mut self.members[place];
         member.in_flight += 1;

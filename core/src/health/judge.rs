@@ -42,6 +42,9 @@ pub struct Failures {
     evidence: f64,
     failed: f64,
     calls: f64,
+    /// When the first call began that failed, and the answers to calls since: earlier ones say how it was before.
+    began: Option<Moment>,
+    answered: f64,
 }
 
 impl Failures {
@@ -63,6 +66,23 @@ impl Failures {
             *self = Self::default();
         }
     }
+
+    /// An own call that began at `started` is in the evidence.
+    fn note(&mut self, started: Moment, batch: &Batch) {
+        if self.calls == 0.0 {
+            return;
+        }
+        if batch.answers() == 0 {
+            self.began = Some(self.began.map_or(started, |began| began.min(started)));
+        } else if self.began.is_some_and(|began| started >= began) {
+            self.answered += 1.0;
+        }
+    }
+
+    /// Share of calls that fail now.
+    fn fails(&self) -> f64 {
+        self.failed / (self.failed + self.answered).max(1.0)
+    }
 }
 
 /// The part of its weight that a provider keeps whose signal is `ratio` times its threshold.
@@ -75,8 +95,8 @@ impl Health {
         (self.normal.failure_share * BEARABLE_TIMES).clamp(BEARABLE.0, BEARABLE.1)
     }
 
-    /// Ended calls, own or others', while the provider serves.
-    pub(super) fn weigh(&mut self, now: Moment, batch: &Batch, dice: &mut Dice) {
+    /// Ended calls, a single one of its `own` that began then or others', while the provider serves.
+    pub(super) fn weigh(&mut self, now: Moment, batch: &Batch, own: Option<Moment>, dice: &mut Dice) {
         let returning = matches!(self.outage.phase(), Phase::Ramping { .. });
         let part = if returning { RETURNING_PART } else { 1.0 };
         let (calls, failed) = (f64::from(batch.calls()), f64::from(batch.failed + batch.ambiguous));
@@ -84,6 +104,9 @@ impl Health {
         let thresholds = self.settings.thresholds;
 
         self.failures.observe(batch, bearable);
+        if let Some(started) = own {
+            self.failures.note(started, batch);
+        }
         let low = Hypotheses {
             well: bearable,
             ill: (bearable * BEARABLE_TIMES).max(thresholds.error_rate * FAILURES_ILL).min(0.9),
@@ -105,7 +128,7 @@ impl Health {
         let eject_at = if returning { Failures::EJECT_RETURNING_AT } else { Failures::EJECT_AT };
         let enough = returning || self.failures.failed >= Failures::LEAST_FAILED;
         if enough && self.failures.evidence >= eject_at {
-            let share = self.failures.failed / self.failures.calls.max(1.0);
+            let (share, fails) = (self.failures.failed / self.failures.calls.max(1.0), self.failures.fails());
             let reading = Reading {
                 name: Signal::ErrorRate,
                 value: share,
@@ -114,10 +137,10 @@ impl Health {
                 samples: count(self.failures.calls),
             };
             let costly = self.timeouts_in_a_row > 0;
-            self.eject(now, reading, share, costly, dice);
+            self.eject(now, reading, (share, fails), costly, dice);
         } else if self.timeouts_in_a_row >= thresholds.consecutive_timeouts.max(1) {
             let reading = self.timeouts_reading(f64::from(self.timeouts_in_a_row), u64::from(self.timeouts_in_a_row));
-            self.eject(now, reading, 1.0, true, dice);
+            self.eject(now, reading, (1.0, 1.0), true, dice);
         }
     }
 
@@ -149,11 +172,11 @@ impl Health {
         if hangs || stuck {
             #[expect(clippy::cast_precision_loss, reason = "calls out")]
             let reading = self.timeouts_reading(calls as f64, calls);
-            self.eject(now, reading, 1.0, true, dice);
+            self.eject(now, reading, (1.0, 1.0), true, dice);
         }
     }
 
-    fn eject(&mut self, now: Moment, reading: Reading, share: f64, costly: bool, dice: &mut Dice) {
+    fn eject(&mut self, now: Moment, reading: Reading, (share, fails): (f64, f64), costly: bool, dice: &mut Dice) {
         if self.listens {
             return;
         }
@@ -163,7 +186,7 @@ impl Health {
         } else {
             self.recent.slow_rate(now) * self.peers.processes(now)
         };
-        self.outage.eject(now, Cause { signal: reading.name, costly, share, rate, reading: Some(reading) }, dice);
+        self.outage.eject(now, Cause { signal: reading.name, costly, share, fails, rate, reading: Some(reading) }, dice);
         self.baseline.doubt();
         self.decided_here();
         self.transitions.push(Transition { kind: EventKind::Ejected, reading: Some(reading), adopted: false, again });
@@ -184,13 +207,15 @@ impl Health {
         self.watch_soft_alarms();
     }
 
-    pub(super) fn probe_ended(&mut self, now: Moment, outcome: crate::attempt::Outcome, dice: &mut Dice) {
+    pub(super) fn probe_ended(&mut self, now: Moment, latency: Duration, outcome: crate::attempt::Outcome, dice: &mut Dice) {
         use crate::attempt::Outcome;
         match outcome {
             Outcome::Throttled => self.outage.probe_undecided(),
             Outcome::Accepted | Outcome::RejectedRecipient | Outcome::RejectedContent => {
-                if self.outage.probe_succeeded(now) {
+                let slower_ln = latency.as_secs_f64().max(latency::edge_s(0)).ln() - self.normal.mean_ln;
+                if self.outage.probe_succeeded(now, slower_ln) {
                     self.start_over(now);
+                    self.presume_slow();
                     self.transitions.push(Transition { kind: EventKind::Ramping, reading: None, adopted: false, again: false });
                 }
                 self.decided_here();
@@ -201,13 +226,22 @@ impl Health {
         }
     }
 
+    /// Traffic comes back to a provider whose probes were slow: it is judged as a slow one.
+    pub(super) fn presume_slow(&mut self) {
+        let (sum, probes) = self.outage.slower();
+        if probes > 0.0 {
+            self.mean.presume(sum / probes, probes, &self.normal);
+            self.watch_soft_alarms();
+        }
+    }
+
     fn probe_failed(&mut self, now: Moment, hung: bool, dice: &mut Dice) {
         let cause = self.outage.cause();
-        let share = cause.map_or(1.0, |cause| cause.share);
+        let shares = cause.map_or((1.0, 1.0), |cause| (cause.share, cause.fails));
         let costly = hung || (cause.is_some_and(|cause| cause.costly) && self.outage.phase() == Phase::In);
         let name = if hung { Signal::ConsecutiveTimeouts } else { cause.map_or(Signal::ErrorRate, |cause| cause.signal) };
         let reading = Reading { name, value: 1.0, baseline: 0.0, threshold: 1.0, samples: 1 };
-        self.eject(now, reading, share, costly, dice);
+        self.eject(now, reading, shares, costly, dice);
     }
 
     /// Ejections that end, probes that hang, ramps that are over.

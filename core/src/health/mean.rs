@@ -17,6 +17,8 @@ const WINSOR: f64 = 2.5;
 const GIVEN_AWAY_ERRORS: f64 = 1.5;
 /// The alarm needs a mean of at least this part of the threshold since the evidence was zero.
 const LEAST_PART: f64 = 0.75;
+/// Evidence in a few probes that a provider comes back slow; one probe in a hundred of a well one says so by chance.
+const PRESUMED_AT: f64 = 3.0;
 /// Calls over which the present rise is estimated while the alarm is up.
 const MEMORY_CALLS: f64 = 60.0;
 
@@ -81,6 +83,17 @@ impl MeanTest {
                     *self = Self::default();
                 }
             }
+        }
+    }
+
+    /// The probes of a return were `ln` slower than usual each, on the logarithmic scale: a provider that comes back slow is
+    /// known to be slow from its first call on, so that ages are not taken for a hang again.
+    pub fn presume(&mut self, ln: f64, probes: f64, normal: &Normal) {
+        let evidence = probes * ln.max(0.0).powi(2) / (2.0 * normal.sigma.powi(2));
+        if normal.samples >= MIN_SAMPLES && evidence >= PRESUMED_AT {
+            let illness = ln.min(WINSOR * normal.sigma);
+            (self.sum, self.calls) = (illness * probes, probes);
+            self.alarm = Some(Alarm { illness, against: 0.0, slower_ln: ln });
         }
     }
 

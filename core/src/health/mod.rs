@@ -208,8 +208,13 @@ impl Health {
         }
         let serving = matches!(self.outage.phase(), Phase::In | Phase::Ramping { .. });
         match batch {
-            _ if probe && self.outage.awaits(started) => self.probe_ended(now, outcome, dice),
-            Some(batch) if serving && started >= self.reset_at => self.weigh(now, &batch, dice),
+            _ if probe && self.outage.awaits(started) => self.probe_ended(now, latency, outcome, dice),
+            Some(batch) if serving && started >= self.reset_at => self.weigh(now, &batch, Some(started), dice),
+            // Calls from before the ejection say how it was.
+            Some(_) if !probe && started > self.outage.since() => {
+                let answered = matches!(outcome, Outcome::Accepted | Outcome::RejectedRecipient | Outcome::RejectedContent);
+                self.outage.served(!answered, outcome == Outcome::Ambiguous);
+            }
             _ => {}
         }
         if outcome == Outcome::Accepted && self.settings.receipts {
@@ -252,7 +257,7 @@ impl Health {
     pub fn tick(&mut self, now: Moment, dice: &mut Dice) {
         let batch = self.peers.take_batch();
         if batch.calls() > 0 && matches!(self.outage.phase(), Phase::In | Phase::Ramping { .. }) {
-            self.weigh(now, &batch, dice);
+            self.weigh(now, &batch, None, dice);
         }
         self.advance(now, dice);
         self.refresh(now, dice);

@@ -33,6 +33,13 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVIDENCE: f64 = 3.9;
 const PROBES_LEAST: f64 = 3.0;
 const PROBES_MOST: f64 = 12.0;
+/// Where everybody is out, one that fails less than this, at no cost but a retry, serves on: waiting would be worse.
+const STILL_SERVES: f64 = 0.8;
+/// Whoever answered any call since the first failure is tried as one that fails so often: a run that ejects looks worse than it is.
+const AT_FIRST: f64 = 0.6;
+const NONE_ANSWERED: f64 = 0.95;
+/// Calls over which the share of failures of one that serves on is followed.
+const FOLLOWED_CALLS: f64 = 16.0;
 /// Share of its traffic at each step of the ramp, and how long a step lasts.
 const RAMP: [f64; 3] = [0.15, 0.35, 0.65];
 const RAMP_STEP: Duration = Duration::from_millis(2_000);
@@ -45,6 +52,8 @@ pub struct Cause {
     pub costly: bool,
     /// Share of calls that failed.
     pub share: f64,
+    /// The same over calls that began after the first failure, followed while it serves on because nobody is left.
+    pub fails: f64,
     /// Messages a second that the provider used to get.
     pub rate: f64,
     pub reading: Option<Reading>,
@@ -73,6 +82,8 @@ pub struct Outage {
     well_since: Moment,
     ramped_at: Option<Moment>,
     doubled: u32,
+    /// How much slower than usual its probes were that succeeded, on the logarithmic scale: sum and number.
+    slower: (f64, f64),
 }
 
 impl Outage {
@@ -87,6 +98,7 @@ impl Outage {
             well_since: now,
             ramped_at: None,
             doubled: 0,
+            slower: (0.0, 0.0),
         }
     }
 
@@ -124,8 +136,14 @@ impl Outage {
         let grown = base.mul_f64(GROWTH.powf((self.count - 1.0).min(20.0))).min(most);
         let doubled = grown.mul_f64(2_f64.powi(i32::try_from(self.doubled.min(8)).unwrap_or(8))).min(RELAPSE_MOST.max(grown));
         let lasts = doubled.mul_f64(dice.between(1.0 - JITTER, 1.0 + JITTER));
-        self.cause = Some(cause);
+        let fails = match cause.fails {
+            known if returning => known,
+            some if some < NONE_ANSWERED => some.min(AT_FIRST),
+            _ => 1.0,
+        };
+        self.cause = Some(Cause { fails, ..cause });
         self.phase = Phase::Out { until: now + lasts };
+        self.slower = (0.0, 0.0);
     }
 
     fn costly_most(rate: f64) -> Duration {
@@ -211,6 +229,21 @@ impl Outage {
         }
     }
 
+    /// Whether it is out, but better than nobody: most likely the next provider's answer would be no better.
+    pub fn still_serves(&self) -> bool {
+        let out = matches!(self.phase, Phase::Out { .. } | Phase::Probing { .. });
+        out && self.cause.is_some_and(|cause| !cause.costly && cause.fails < STILL_SERVES)
+    }
+
+    /// A call that was no probe has ended at a provider that is out. Nobody waits for its answer, but it tells how ill it still is;
+    /// one that answers nothing is not asked any more.
+    pub fn served(&mut self, failed: bool, silent: bool) {
+        if let (Phase::Out { .. } | Phase::Probing { .. }, Some(cause)) = (self.phase, &mut self.cause) {
+            cause.fails += (f64::from(u8::from(failed)) - cause.fails) / FOLLOWED_CALLS;
+            cause.costly |= silent;
+        }
+    }
+
     /// An ejection ends now.
     pub const fn hurry(&mut self, now: Moment) {
         if let Phase::Out { until } = &mut self.phase {
@@ -223,16 +256,22 @@ impl Outage {
         matches!(self.phase, Phase::Probing { out_since: Some(since), .. } if since == started)
     }
 
-    /// A probe was answered; true if the ramp begins.
-    pub fn probe_succeeded(&mut self, now: Moment) -> bool {
+    /// A probe was answered, `slower_ln` slower than usual; true if the ramp begins.
+    pub fn probe_succeeded(&mut self, now: Moment, slower_ln: f64) -> bool {
         let Phase::Probing { successes, needed, out_since } = &mut self.phase else { return false };
         *successes += 1;
+        self.slower = (self.slower.0 + slower_ln, self.slower.1 + 1.0);
         *out_since = None;
         if *successes < *needed {
             return false;
         }
         self.phase = Phase::Ramping { since: now };
         true
+    }
+
+    /// How much slower than usual its last probes were, on the logarithmic scale, and how many.
+    pub const fn slower(&self) -> (f64, f64) {
+        self.slower
     }
 
     /// A probe came to nothing that counts: throttled, or never made.
@@ -243,7 +282,7 @@ impl Outage {
     }
 
     /// Takes over what another process has decided.
-    pub fn adopt(&mut self, phase: Phase, cause: Option<Cause>, since: Moment, count: f64, now: Moment) {
+    pub fn adopt(&mut self, phase: Phase, cause: Option<Cause>, since: Moment, (count, slower): (f64, (f64, f64)), now: Moment) {
         if phase == Phase::In && self.phase != Phase::In {
             self.well_since = now;
             self.ramped_at = Some(now);
@@ -251,7 +290,7 @@ impl Outage {
         if matches!(phase, Phase::Probing { .. }) || matches!(self.phase, Phase::In) {
             self.tried_at = now;
         }
-        (self.phase, self.cause, self.since, self.count) = (phase, cause, since, count.max(0.0));
+        (self.phase, self.cause, self.since, self.count, self.slower) = (phase, cause, since, count.max(0.0), slower);
     }
 
     pub const fn count(&self) -> f64 {
@@ -277,7 +316,7 @@ mod tests {
 
     use super::*;
 
-    const REFUSED: Cause = Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, rate: 25.0, reading: None };
+    const REFUSED: Cause = Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, fails: 1.0, rate: 25.0, reading: None };
 
     fn at(seconds: f64) -> Moment {
         Moment::from_start(Duration::from_secs_f64(seconds))
@@ -297,10 +336,10 @@ mod tests {
         assert!(!outage.tick(at(10.5)) && outage.tick(at(13.0)));
         for _ in 0..2 {
             outage.probe(at(13.0), false);
-            assert!(!outage.probe_succeeded(at(13.1)));
+            assert!(!outage.probe_succeeded(at(13.1), 0.0));
         }
         outage.probe(at(13.1), false);
-        assert!(outage.probe_succeeded(at(13.2)));
+        assert!(outage.probe_succeeded(at(13.2), 0.0));
         assert!((outage.factor(at(13.3)) - 0.15).abs() < 1e-9);
         assert!(outage.tick(at(19.3)));
         assert_eq!(outage.phase(), Phase::In);

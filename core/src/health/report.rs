@@ -92,6 +92,8 @@ pub struct Verdict {
     pub signal: Option<Signal>,
     pub costly: bool,
     pub share: f64,
+    #[serde(default = "all")]
+    pub fails: f64,
     pub rate: f64,
     pub count: f64,
     /// How long the outage has lasted.
@@ -99,6 +101,14 @@ pub struct Verdict {
     /// What led to it.
     #[serde(default)]
     pub reading: Option<Reading>,
+    /// How much slower than usual its probes were, on the logarithmic scale: sum and number.
+    #[serde(default)]
+    pub slower: (f64, f64),
+}
+
+/// Nothing succeeds, as far as a process of an older version says.
+const fn all() -> f64 {
+    1.0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

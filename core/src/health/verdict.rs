@@ -43,6 +43,11 @@ impl Health {
         matches!(self.outage.phase(), Phase::Out { .. } | Phase::Probing { .. })
     }
 
+    /// Whether it is out only because others were better: where nobody is left, most of its calls still succeed or cost nothing.
+    pub fn still_serves(&self) -> bool {
+        self.outage.still_serves()
+    }
+
     /// Messages wait because the other providers are full.
     pub fn press(&mut self) {
         self.outage.press();
@@ -83,10 +88,12 @@ impl Health {
                 signal: cause.map(|cause| cause.signal),
                 costly: cause.is_some_and(|cause| cause.costly),
                 share: cause.map_or(0.0, |cause| cause.share),
+                fails: cause.map_or(1.0, |cause| cause.fails),
                 rate: cause.map_or(0.0, |cause| cause.rate),
                 count: self.outage.count(),
                 lasted: now.since(self.outage.since()),
                 reading: cause.and_then(|cause| cause.reading),
+                slower: self.outage.slower(),
             },
         }
     }
@@ -111,10 +118,10 @@ impl Health {
             ToldPhase::Probing => Phase::Probing { successes: 0, needed: 3, out_since: None },
             ToldPhase::Ramping { for_now } => Phase::Ramping { since: now - for_now - delay },
         };
-        let Verdict { signal, costly, share, rate, count, lasted, reading, .. } = *verdict;
-        let cause = signal.map(|signal| Cause { signal, costly, share, rate, reading });
+        let Verdict { signal, costly, share, fails, rate, count, lasted, reading, slower, .. } = *verdict;
+        let cause = signal.map(|signal| Cause { signal, costly, share, fails, rate, reading });
         let before = self.outage.phase();
-        self.outage.adopt(phase, cause, now - lasted - delay, count, now);
+        self.outage.adopt(phase, cause, now - lasted - delay, (count, slower), now);
         let kind = match (before, phase) {
             (Phase::In | Phase::Ramping { .. }, Phase::Out { .. } | Phase::Probing { .. }) => {
                 self.baseline.doubt();
@@ -123,6 +130,7 @@ impl Health {
             }
             (Phase::In | Phase::Out { .. } | Phase::Probing { .. }, Phase::Ramping { .. }) => {
                 self.start_over(now);
+                self.presume_slow();
                 EventKind::Ramping
             }
             (Phase::Out { .. } | Phase::Probing { .. } | Phase::Ramping { .. }, Phase::In) => EventKind::Healthy,

@@ -116,6 +116,7 @@ fn tickets_survive_a_revision_that_moves_or_drops_their_provider() {
     assert!(fleet.view(at(2)).iter().all(|it| it.in_flight == 0));
 }
 
+mod everybody;
 mod gossip;
 mod properties;
 mod sickness;
