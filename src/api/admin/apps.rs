@@ -9,11 +9,11 @@ use serde::Serialize;
 use tidings_core::{id::AppId, message::Channel, time::Timestamp};
 use utoipa::ToSchema;
 
-use super::{Operator, Page, RequestView, Viewer, listing};
+use super::{Listing, Operator, Page, RequestView, Viewer};
 use crate::{
     api::{
         Api, Json,
-        extract::{Body, Object, Query},
+        extract::{Body, Object},
         problem::{Code, Problem},
         schema,
     },
@@ -101,8 +101,6 @@ macro_rules! with_settings {
             countries: Option<Vec<String>>,
             recipient_caps: Option<Vec<RecipientCapView>>,
             link_domains: Option<Vec<String>>,
-            /// Of an existing app.
-            suspended: Option<bool>,
         }
     };
 }
@@ -117,7 +115,9 @@ with_settings! {
 
 with_settings! {
     /// What an app may do.
-    AppSettings {}
+    AppSettings {
+        suspended: Option<bool>,
+    }
 }
 
 /// The app of an address, by id or name.
@@ -131,9 +131,7 @@ pub(super) fn app_of<'a>(snapshot: &'a Snapshot, path: &Path<String>) -> Result<
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of apps", body = Page<AppView>)), security(("bearer" = ["viewer"])),
 )]
-pub(super) async fn list_apps(_: Viewer, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_apps(_: Viewer, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let snapshot = api.control.snapshot();
     Ok(Json::of(&listing.page(snapshot.apps(), |app| app.id.uuid(), |app| AppView::of(app))))
 }

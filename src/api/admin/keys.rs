@@ -12,11 +12,11 @@ use tidings_core::{
 };
 use utoipa::ToSchema;
 
-use super::{Operator, Page, Viewer, apps::app_of, listing};
+use super::{Listing, Operator, Page, Viewer, apps::app_of};
 use crate::{
     api::{
         Api, Json,
-        extract::{Body, Object, Query},
+        extract::{Body, Object},
         problem::{Code, Problem},
     },
     control::model::{ApiKey, Scopes},
@@ -90,9 +90,7 @@ pub(super) struct KeyRequest {
     params(("id" = String, Path, description = "Id or name"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of keys", body = Page<KeyView>)), security(("bearer" = ["viewer"])),
 )]
-pub(super) async fn list_keys(_: Viewer, path: Path<String>, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_keys(_: Viewer, path: Path<String>, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let uses = api.control.key_uses().await?;
     let snapshot = api.control.snapshot();
     let app = app_of(&snapshot, &path)?.id;

@@ -21,7 +21,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use self::staff::client as client_address;
 pub use self::staff::{Admin, Approver, Operator, Origin, Viewer};
-pub(super) use self::{page::Page, page::listing, requests::RequestView};
+pub(super) use self::{
+    page::{Listing, Page},
+    requests::RequestView,
+};
 use super::Api;
 
 /// Every address of the control plane but sessions and tokens.

@@ -1,11 +1,17 @@
 //! Listings out of the snapshot: newest first, with cursors that stay valid while rows are added, because a cursor is the
 //! id that the page before ended with.
 
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::extract::{Query, cursor, limit};
+use crate::api::{
+    Api,
+    extract::{Query, cursor, limit},
+    problem::Problem,
+};
 
 /// A page of a listing.
 #[derive(Serialize, ToSchema)]
@@ -23,12 +29,24 @@ pub struct Listing {
     limit: usize,
 }
 
-/// Reads `limit` and `cursor`.
-pub fn listing(query: &mut Query) -> Listing {
-    Listing { limit: limit(query), before: cursor(query) }
+impl FromRequestParts<Api> for Listing {
+    type Rejection = Problem;
+
+    /// Of a listing that has no filters: whatever else stands in the query is refused.
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Ok(mut query) = Query::from_request_parts(parts, api).await;
+        let listing = Self::read(&mut query);
+        query.finish()?;
+        Ok(listing)
+    }
 }
 
 impl Listing {
+    /// Reads `limit` and `cursor` beside the filters of a listing that has some.
+    pub fn read(query: &mut Query) -> Self {
+        Self { limit: limit(query), before: cursor(query) }
+    }
+
     /// The page of `items`; only what is on it is made into views.
     pub fn page<S, V>(self, items: impl Iterator<Item = S>, id: impl Fn(&S) -> Uuid, view: impl Fn(&S) -> V) -> Page<V> {
         let mut rows: Vec<(Uuid, S)> =

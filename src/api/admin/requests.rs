@@ -8,7 +8,7 @@ use tidings_core::{
 };
 use utoipa::ToSchema;
 
-use super::{Approver, Operator, Page, Viewer, listing};
+use super::{Approver, Listing, Operator, Page, Viewer};
 use crate::{
     api::{
         Api, Json,
@@ -87,7 +87,7 @@ impl<'a> RequestView<'a> {
 )]
 pub(super) async fn list_requests(_: Viewer, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
     let (status, kind) = (query.parsed::<RequestStatus>("status"), query.parsed::<RequestKind>("kind"));
-    let listing = listing(&mut query);
+    let listing = Listing::read(&mut query);
     query.finish()?;
     let snapshot = api.control.snapshot();
     let wanted = snapshot

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tidings_core::time::Timestamp;
 use utoipa::ToSchema;
 
-use super::{Approver, Operator, Page, RequestView, listing};
+use super::{Approver, Listing, Operator, Page, RequestView};
 use crate::{
     api::{
         Api, Json,
@@ -102,9 +102,7 @@ fn number(path: &Path<String>) -> Result<u32, Problem> {
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of revisions", body = Page<RevisionView>)), security(("bearer" = ["operator"])),
 )]
-pub(super) async fn list_revisions(_: Operator, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_revisions(_: Operator, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let snapshot = api.control.snapshot();
     Ok(Json::of(&listing.page(snapshot.revisions(), |revision| revision.id, |revision| RevisionView::row(&snapshot, revision))))
 }

@@ -12,11 +12,11 @@ use tidings_core::{
 };
 use utoipa::ToSchema;
 
-use super::{Operator, Page, Viewer, listing};
+use super::{Listing, Operator, Page, Viewer};
 use crate::{
     api::{
         Api, Json,
-        extract::{Body, Id, Object, Query},
+        extract::{Body, Id, Object},
         problem::Problem,
     },
     control::model::Suppression,
@@ -69,9 +69,7 @@ pub(super) struct SuppressionRequest {
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of suppressions", body = Page<SuppressionView>)), security(("bearer" = ["viewer"])),
 )]
-pub(super) async fn list_suppressions(_: Viewer, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_suppressions(_: Viewer, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let snapshot = api.control.snapshot();
     Ok(Json::of(&listing.page(snapshot.suppressions(), |one| one.id.uuid(), |one| SuppressionView::of(one))))
 }

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 
-use super::{Page, Viewer, listing};
-use crate::api::{Api, Json, extract::Query, problem::Problem, signatures::SignatureView, templates::TemplateView};
+use super::{Listing, Page, Viewer};
+use crate::api::{Api, Json, problem::Problem, signatures::SignatureView, templates::TemplateView};
 
 /// List the templates of all apps
 #[utoipa::path(
@@ -11,9 +11,7 @@ use crate::api::{Api, Json, extract::Query, problem::Problem, signatures::Signat
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of templates", body = Page<TemplateView>)), security(("bearer" = ["viewer"])),
 )]
-pub(super) async fn list_all_templates(_: Viewer, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_all_templates(_: Viewer, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let snapshot = api.control.snapshot();
     Ok(Json::of(&listing.page(snapshot.templates(), |template| template.id.uuid(), |template| TemplateView::of(template))))
 }
@@ -24,9 +22,7 @@ pub(super) async fn list_all_templates(_: Viewer, mut query: Query, State(api): 
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of signatures", body = Page<SignatureView>)), security(("bearer" = ["viewer"])),
 )]
-pub(super) async fn list_all_signatures(_: Viewer, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_all_signatures(_: Viewer, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let snapshot = api.control.snapshot();
     Ok(Json::of(&listing.page(snapshot.signatures(), |signature| signature.id.uuid(), |signature| SignatureView::of(signature))))
 }

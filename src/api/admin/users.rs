@@ -9,11 +9,11 @@ use serde::Serialize;
 use tidings_core::{id::UserId, time::Timestamp};
 use utoipa::ToSchema;
 
-use super::{Admin, Page, listing};
+use super::{Admin, Listing, Page};
 use crate::{
     api::{
         Api, Json,
-        extract::{Body, Object, Query},
+        extract::{Body, Object},
         problem::{Code, Problem},
     },
     control::{
@@ -85,9 +85,7 @@ fn user_of<'a>(snapshot: &'a Snapshot, path: &Path<String>) -> Result<&'a Kept<U
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "A page of people", body = Page<UserView>)), security(("bearer" = ["admin"])),
 )]
-pub(super) async fn list_users(_: Admin, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
-    let listing = listing(&mut query);
-    query.finish()?;
+pub(super) async fn list_users(_: Admin, listing: Listing, State(api): State<Api>) -> Result<Json, Problem> {
     let snapshot = api.control.snapshot();
     Ok(Json::of(&listing.page(snapshot.users(), |user| user.id.uuid(), |user| UserView::of(user))))
 }

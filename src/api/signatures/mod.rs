@@ -16,8 +16,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api, Json,
-    admin::{Origin, Page, RequestView, listing},
-    extract::{Body, Caller, Object, Query},
+    admin::{Listing, Origin, Page, RequestView},
+    extract::{Body, Caller, Object},
     problem::{Code, Problem},
     schema,
 };
@@ -82,10 +82,9 @@ struct SignatureRequest {
     responses((status = 200, description = "A page of the app's own signatures", body = Page<SignatureView>)),
     security(("bearer" = ["templates:write"])),
 )]
-async fn list_signatures(caller: Caller, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
+async fn list_signatures(caller: Caller, listing: Result<Listing, Problem>, State(api): State<Api>) -> Result<Json, Problem> {
     let app = caller.with(Scope::TemplatesWrite)?.app.id;
-    let listing = listing(&mut query);
-    query.finish()?;
+    let listing = listing?;
     let snapshot = api.control.snapshot();
     let own = snapshot.signatures().filter(|signature| signature.app == app);
     Ok(Json::of(&listing.page(own, |signature| signature.id.uuid(), |signature| SignatureView::of(signature))))
