@@ -3,12 +3,18 @@
 //! Commits of all nodes follow one another by the row lock on `control_head`. A commit is never tried twice here: if its
 //! connection breaks it may have happened, and the caller finds out by the documents' revisions.
 
+use std::sync::{Arc, OnceLock};
+
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection, QueryBuilder, Row, postgres::PgRow};
 use tidings_core::{id::KeyId, time::Timestamp};
+use tokio::{sync::Notify, task::JoinHandle};
 use uuid::Uuid;
 
-use super::connection::{Connections, run};
+use super::{
+    connection::{Connections, run},
+    wake,
+};
 use crate::{
     control::audit::{Filter, Head},
     store::{
@@ -17,16 +23,36 @@ use crate::{
     },
 };
 
+/// Where a commit is told to other nodes, by the commit itself.
+const CHANNEL: &str = "tidings_control";
+
 /// Documents, audit log and key uses in the database of the messages.
 #[derive(Clone, Debug)]
 pub struct PostgresControl {
     connections: Connections,
+    news: Arc<News>,
 }
 
 impl PostgresControl {
     /// The schema must be up to date.
     pub fn new(connections: Connections) -> Self {
-        Self { connections }
+        Self { connections, news: Arc::default() }
+    }
+}
+
+/// That somebody committed, as the database tells it. Nobody listens before somebody waits: commands never do.
+#[derive(Debug, Default)]
+struct News {
+    /// Keeps what comes while nobody waits.
+    heard: Arc<Notify>,
+    listening: OnceLock<JoinHandle<()>>,
+}
+
+impl Drop for News {
+    fn drop(&mut self) {
+        if let Some(listening) = self.listening.get() {
+            listening.abort();
+        }
     }
 }
 
@@ -60,6 +86,14 @@ impl ControlStore for PostgresControl {
             Ok(done)
         };
         self.connections.bounded(once).await?
+    }
+
+    async fn wait_for_change(&self) {
+        self.news.listening.get_or_init(|| {
+            let (connections, heard) = (self.connections.clone(), Arc::clone(&self.news.heard));
+            tokio::spawn(wake::listen(connections, CHANNEL, move || heard.notify_one()))
+        });
+        self.news.heard.notified().await;
     }
 
     async fn forget_deleted(&self, before: Timestamp) -> Result<u64, Error> {
@@ -148,6 +182,7 @@ async fn commit(connection: &mut PgConnection, commit: &Commit) -> Result<i64, E
         .execute(&mut *write)
         .await
         .map_err(away)?;
+    sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut *write).await.map_err(away)?;
     write.commit().await.map_err(away)?;
     Ok(sequence)
 }

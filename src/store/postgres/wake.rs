@@ -26,7 +26,8 @@ impl Wake {
     pub fn start(connections: Connections) -> Self {
         let (asked, woken) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let tell = tokio::spawn(tell(connections.clone(), Arc::clone(&asked)));
-        let listen = tokio::spawn(listen(connections, Arc::clone(&woken)));
+        let waiting = Arc::clone(&woken);
+        let listen = tokio::spawn(listen(connections, CHANNEL, move || waiting.notify_waiters()));
         Self { asked, woken, tasks: [tell, listen] }
     }
 
@@ -59,15 +60,15 @@ async fn tell(connections: Connections, asked: Arc<Notify>) {
     }
 }
 
-async fn listen(connections: Connections, woken: Arc<Notify>) {
+/// Calls `heard` for whatever is said on a channel, and once when it begins to listen: what came before was missed.
+pub async fn listen(connections: Connections, channel: &'static str, heard: impl Fn() + Send) {
     loop {
         if let Ok(mut listener) = PgListener::connect_with(connections.pool()).await
-            && listener.listen(CHANNEL).await.is_ok()
+            && listener.listen(channel).await.is_ok()
         {
-            // What came before this connection listened was missed.
-            woken.notify_waiters();
+            heard();
             while listener.recv().await.is_ok() {
-                woken.notify_waiters();
+                heard();
             }
         }
         sleep(RETRY).await;

@@ -15,6 +15,7 @@ mod people;
 mod requests;
 mod rights;
 mod rotation;
+mod routing;
 mod sign_on;
 mod states;
 mod suspension;

@@ -50,6 +50,11 @@ fn commit(changes: Vec<Change>, actions: &[&str]) -> Commit {
     Commit { changes, audit: actions.iter().map(entry).collect(), key: key(), at: clock.now() }
 }
 
+/// One new document.
+pub fn commit_of(number: u128) -> Commit {
+    commit(vec![change(number, &number.to_string(), 0, Some("{}"))], &[])
+}
+
 pub async fn a_commit_is_seen_by_those_who_ask_for_what_changed(store: Store) {
     let first = store.commit(commit(vec![change(1, "a", 0, Some("{}")), change(2, "b", 0, Some("{}"))], &[])).await.unwrap();
     let second = store.commit(commit(vec![change(2, "b", 1, Some("{\"x\":1}"))], &[])).await.unwrap();

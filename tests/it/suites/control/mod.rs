@@ -4,6 +4,7 @@ mod cases;
 
 use std::{any::Any, future::Future, sync::Arc};
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 use tidings::store::{
     SqliteControl,
@@ -25,6 +26,21 @@ async fn postgres() -> Option<Backend> {
     let connections = Connections::new(&servers::database().await?).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
     Some((Arc::new(PostgresControl::new(connections)), Box::new(())))
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_that_another_node_committed() {
+    let Some(database) = servers::database().await else { return };
+    let connections = || Connections::new(&database).unwrap();
+    PostgresStore::migrate(&connections()).await.unwrap();
+    let (here, there) = (PostgresControl::new(connections()), PostgresControl::new(connections()));
+    let told = async || tokio::time::timeout(std::time::Duration::from_secs(5), there.wait_for_change()).await.is_ok();
+    assert!(told().await, "whoever begins to listen looks, because it may have missed something");
+    for number in 1..=3 {
+        assert!(there.wait_for_change().now_or_never().is_none(), "nobody committed");
+        here.commit(cases::commit_of(number)).await.unwrap();
+        assert!(told().await, "commit {number} is not told");
+    }
 }
 
 fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
