@@ -110,6 +110,7 @@ fn own_problems(operation: &str) -> &'static [Code] {
         "send_batch" => &[Code::IdempotencyMismatch, Code::IdempotencyInProgress],
         "cancel_message" => &[Code::TooLate],
         "release_message" => &[Code::NotHeld],
+        "log_in" => &[Code::RateLimited],
         _ => &[],
     }
 }

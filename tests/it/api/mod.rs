@@ -2,7 +2,9 @@
 
 mod batch;
 mod contract;
+mod described;
 mod fuzz;
 mod idempotency;
 mod refusals;
+mod schema;
 mod send;
