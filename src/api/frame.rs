@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +21,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{
     Api,
+    extract::TakesNone,
     problem::{Code, Problem},
 };
 
@@ -61,14 +63,34 @@ impl RequestIds {
     }
 }
 
+/// What the frame goes by.
+#[derive(Clone)]
+pub(super) struct Frame {
+    pub api: Api,
+    /// Methods and routes of the operations that take query parameters.
+    pub with_query: Arc<HashSet<(String, String)>>,
+}
+
+impl Frame {
+    fn takes_no_query(&self, method: &str, route: Option<&MatchedPath>) -> bool {
+        let method = if method == "HEAD" { "GET" } else { method };
+        route.is_some_and(|route| !self.with_query.contains(&(method.to_owned(), route.as_str().to_owned())))
+    }
+}
+
 /// The outermost layer.
-pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
+    let api = &frame.api;
     let began = api.clock.moment();
     let id = api.request_ids.next();
     request.extensions_mut().insert(id.clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let of_the_api = request.uri().path().starts_with("/v1/");
+    let asks = request.uri().query().is_some_and(|query| !query.is_empty());
+    if asks && frame.takes_no_query(method.as_str(), route.as_ref()) {
+        request.extensions_mut().insert(TakesNone);
+    }
     let mut response = written(next.run(request).await, of_the_api, &id);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);

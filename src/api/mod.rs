@@ -25,7 +25,7 @@ pub mod signatures;
 pub mod templates;
 pub mod view;
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::HashSet, ops::Deref, sync::Arc};
 
 use axum::{Router, middleware, routing::get};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -103,18 +103,19 @@ pub fn router(api: Api, pages: Router<Api>, public_metrics: bool) -> Router {
         .merge(operational(public_metrics));
     let (router, document) = contents.split_for_parts();
     let document = operations::complete(document);
+    let with_query = operations::with_query(&document);
     router
         .route("/openapi.json", get(operations::served(&document)))
         .route("/problems/{code}", get(operations::problem_page))
         .merge(operations::docs())
         .merge(pages)
-        .framed(api)
+        .framed(api, with_query)
 }
 
 /// What a worker answers: is it alive, is it ready, how is it doing.
 pub fn operations_router(api: Api, public_metrics: bool) -> Router {
     let (router, _) = operational(public_metrics).split_for_parts();
-    router.framed(api)
+    router.framed(api, HashSet::new())
 }
 
 fn operational(public_metrics: bool) -> OpenApiRouter<Api> {
@@ -124,14 +125,15 @@ fn operational(public_metrics: bool) -> OpenApiRouter<Api> {
 
 /// Puts around a router what stands around every handler.
 trait Framed {
-    fn framed(self, api: Api) -> Router;
+    fn framed(self, api: Api, with_query: HashSet<(String, String)>) -> Router;
 }
 
 impl Framed for Router<Api> {
-    fn framed(self, api: Api) -> Router {
+    fn framed(self, api: Api, with_query: HashSet<(String, String)>) -> Router {
+        let frame = frame::Frame { api: api.clone(), with_query: Arc::new(with_query) };
         self.fallback(frame::unmatched)
             .layer(CatchPanicLayer::custom(frame::panicked))
-            .layer(middleware::from_fn_with_state(api.clone(), frame::frame))
+            .layer(middleware::from_fn_with_state(frame, frame::frame))
             .with_state(api)
     }
 }

@@ -20,7 +20,7 @@ use crate::receipts::Refusal;
 #[utoipa::path(
     post, path = "/v1/receipts/{provider}", tag = "Receipts", operation_id = "report",
     params(("provider" = String, Path, description = "The provider's name in the routing revision")),
-    responses((status = 200, description = "Durable")), security(()),
+    responses((status = 200, description = "Durable", body = String, content_type = "text/plain")), security(()),
 )]
 pub(super) async fn report(state: State<Api>, provider: Path<String>, query: RawQuery, request: Request) -> Result<Response, Problem> {
     take(state, provider, query, request).await
@@ -30,7 +30,7 @@ pub(super) async fn report(state: State<Api>, provider: Path<String>, query: Raw
 #[utoipa::path(
     get, path = "/v1/receipts/{provider}", tag = "Receipts", operation_id = "report_by_get",
     params(("provider" = String, Path, description = "The provider's name in the routing revision")),
-    responses((status = 200, description = "Durable")), security(()),
+    responses((status = 200, description = "Durable", body = String, content_type = "text/plain")), security(()),
 )]
 pub(super) async fn report_by_get(
     state: State<Api>,

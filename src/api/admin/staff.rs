@@ -8,7 +8,7 @@ use http::{HeaderMap, request::Parts};
 use crate::{
     api::{
         Api, RequestId,
-        extract::principal,
+        extract::{no_parameters, principal},
         problem::{Code, Problem},
     },
     config::Network,
@@ -103,6 +103,7 @@ async fn at_least(role: Role, parts: &mut Parts, api: &Api) -> Result<(Person, A
     if person.role() < role {
         return Err(refused());
     }
+    no_parameters(parts)?;
     let Ok(origin) = Origin::from_request_parts(parts, api).await;
     let actor = Actor { role: Some(person.role()), ..origin.actor(person.actor()) };
     Ok((person, actor))

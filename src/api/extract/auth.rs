@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
 use tidings_core::redact::Redacted;
 
+use super::no_parameters;
 use crate::{
     api::{
         Api,
@@ -34,6 +35,7 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         match principal(&parts.headers, api).await? {
             Principal::Machine(machine) => {
+                no_parameters(parts)?;
                 api.control.key_used(machine.key.id, api.clock.now());
                 Ok(Self(machine))
             }

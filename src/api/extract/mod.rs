@@ -13,5 +13,5 @@ pub use self::{
     idempotency::IdempotencyKey,
     object::Object,
     path::Id,
-    query::{Query, cursor, limit},
+    query::{NoParameters, Query, TakesNone, cursor, limit, no_parameters},
 };

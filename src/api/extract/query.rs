@@ -15,6 +15,18 @@ const MAX_LIMIT: usize = 200;
 /// A query has no more parameters than this that mean anything.
 const MAX_PARAMETERS: usize = 100;
 
+/// Marks a request whose address has a query where the operation takes no parameters.
+#[derive(Clone, Copy)]
+pub struct TakesNone;
+
+/// Refuses what stands in the query of an operation without parameters.
+pub fn no_parameters(parts: &Parts) -> Result<(), Problem> {
+    match parts.extensions.get::<TakesNone>() {
+        Some(TakesNone) => Query::of_uri(&parts.uri).finish(),
+        None => Ok(()),
+    }
+}
+
 /// The parameters of a request. Ask for each known one, then [`Query::finish`].
 pub struct Query {
     given: Vec<(String, String)>,
@@ -22,16 +34,31 @@ pub struct Query {
     errors: Vec<FieldError>,
 }
 
+/// For operations that nobody has to authenticate for: those refuse a query by themselves.
+pub struct NoParameters;
+
+impl<S: Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        no_parameters(parts).map(|()| Self)
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|query| query.0);
-        Ok(Self::of(pairs.unwrap_or_default()))
+        Ok(Self::of_uri(&parts.uri))
     }
 }
 
 impl Query {
+    fn of_uri(uri: &http::Uri) -> Self {
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0);
+        Self::of(pairs.unwrap_or_default())
+    }
+
     pub fn of(mut given: Vec<(String, String)>) -> Self {
         given.truncate(MAX_PARAMETERS);
         Self { given, known: Vec::new(), errors: Vec::new() }

@@ -10,7 +10,7 @@ pub(super) use self::{
     docs::{docs, problem_page},
     livez::livez,
     metrics::metrics,
-    openapi::{Base, complete, served},
+    openapi::{Base, complete, served, with_query},
     readyz::readyz,
 };
 pub(super) use self::{livez::__path_livez, metrics::__path_metrics, readyz::__path_readyz};

@@ -1,5 +1,7 @@
 //! `GET /openapi.json`: the document that the handlers make, completed with what all of them have in common.
 
+use std::collections::HashSet;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header;
@@ -7,7 +9,7 @@ use utoipa::{
     OpenApi,
     openapi::{
         ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder,
-        path::Operation,
+        path::{Operation, ParameterIn},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -27,7 +29,28 @@ use crate::api::{problem::Code, schema};
 pub(in crate::api) struct Base;
 
 /// Problems that an operation may answer with beside its own.
-const OF_EVERY_OPERATION: [Code; 2] = [Code::Unauthorized, Code::Unavailable];
+const OF_EVERY_OPERATION: [Code; 3] = [Code::Unauthorized, Code::Invalid, Code::Unavailable];
+
+/// Methods and routes of the operations that take query parameters.
+pub(in crate::api) fn with_query(document: &Document) -> HashSet<(String, String)> {
+    let described = |operation: &Operation| {
+        operation
+            .parameters
+            .iter()
+            .flatten()
+            .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query))
+    };
+    let mut found = HashSet::new();
+    for (path, item) in &document.paths.paths {
+        let operations = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("PATCH", &item.patch), ("DELETE", &item.delete)];
+        for (method, operation) in operations {
+            if operation.as_ref().is_some_and(described) {
+                found.insert((method.to_owned(), path.clone()));
+            }
+        }
+    }
+    found
+}
 
 /// Adds to each operation the problems that it can have, and the security scheme.
 pub(in crate::api) fn complete(mut document: Document) -> Document {
@@ -54,13 +77,10 @@ fn add_problems(path: &str, operation: &mut Operation, changes: bool) {
     let mut codes: Vec<Code> = OF_EVERY_OPERATION.to_vec();
     codes.push(Code::InsufficientScope);
     if operation.request_body.is_some() {
-        codes.extend([Code::MalformedJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType, Code::Invalid]);
+        codes.extend([Code::MalformedJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType]);
     }
     if path.contains('{') {
         codes.push(Code::NotFound);
-    }
-    if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
-        codes.push(Code::Invalid);
     }
     codes.extend(own_problems(operation.operation_id.as_deref().unwrap_or_default()));
     if path.starts_with("/v1/admin/") {
@@ -111,6 +131,7 @@ fn own_problems(operation: &str) -> &'static [Code] {
         "cancel_message" => &[Code::TooLate],
         "release_message" => &[Code::NotHeld],
         "log_in" => &[Code::RateLimited],
+        "report" | "report_by_get" => &[Code::MalformedJson, Code::RequestTimeout, Code::TooLarge],
         _ => &[],
     }
 }

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api, Json,
     admin::{Origin, Viewer},
-    extract::{Body, Object},
+    extract::{Body, NoParameters, Object},
     problem::{Code, Problem},
 };
 use crate::accept::Reached;
@@ -66,7 +66,12 @@ impl<'a> Session<'a> {
     post, path = "/v1/admin/session", tag = "Tokens and sessions", operation_id = "log_in", request_body(content = LogInRequest),
     responses((status = 200, description = "A session", body = Session)), security(()),
 )]
-async fn log_in(origin: Origin, State(api): State<Api>, body: Result<Body<Object>, Problem>) -> Result<Response, Problem> {
+async fn log_in(
+    origin: Origin,
+    _: NoParameters,
+    State(api): State<Api>,
+    body: Result<Body<Object>, Problem>,
+) -> Result<Response, Problem> {
     let Body(Object(body)) = body?;
     let mut faults = Vec::new();
     let mut fields = Fields::new("", &body, &mut faults);

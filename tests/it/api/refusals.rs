@@ -164,6 +164,36 @@ async fn bodies_are_json_in_utf8_and_bounded() {
 }
 
 #[tokio::test]
+async fn an_operation_without_parameters_takes_none() {
+    let app = App::start().await;
+    let body = json!({"to": TO, "text": "x", "hold": true});
+    let id = app.send(LIVE, &body).await;
+    let root = json!({"name": "root", "password": "correct horse battery"});
+    let token = app.post("", "/v1/admin/session", &root).await.json()["access_token"].as_str().unwrap().to_owned();
+    for (method, key, path, body) in [
+        ("POST", LIVE, "/v1/messages".to_owned(), Some(&body)),
+        ("POST", LIVE, "/v1/messages/preview".to_owned(), Some(&body)),
+        ("GET", LIVE, format!("/v1/messages/{id}"), None),
+        ("POST", LIVE, format!("/v1/messages/{id}/release"), None),
+        ("POST", "", "/v1/admin/session".to_owned(), Some(&root)),
+        ("GET", token.as_str(), format!("/v1/admin/messages/{id}"), None),
+    ] {
+        let asked = async |query: &str| {
+            let request = crate::harness::request(method.parse().unwrap(), key, &format!("{path}{query}"));
+            let bytes = body.map(Value::to_string).unwrap_or_default();
+            app.ask(request.header("content-type", "application/json").body(axum::body::Body::from(bytes)).unwrap()).await
+        };
+        let answer = asked("?dry_run=true").await;
+        assert_eq!((answer.verdict(), answer.wrong()), ((422, "invalid".into()), vec!["dry_run".to_owned()]), "{path}");
+        assert!(asked("?").await.status.is_success(), "{path}");
+    }
+    let nobody = app.get("tk_live_nobody", &format!("/v1/messages/{id}?what=1")).await;
+    assert_eq!(nobody.verdict(), (401, "unauthorized".into()), "who calls is asked first");
+    assert_eq!(app.get(LIVE, "/v1/messages").await.json()["data"].as_array().unwrap().len(), 2, "nothing was sent");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn unknown_parameters_and_words_in_a_query_are_refused() {
     let app = App::start().await;
     for (query, wrong) in [
