@@ -1,17 +1,15 @@
 //! How much an app may send: messages a second, a day, a month, and to one recipient.
 //!
 //! What an app used is kept where all processes see it ([`Allowances`]): in Redis, else in PostgreSQL; the embedded rung is one
-//! process and keeps it itself. While that keeper is away each process goes by its own share. A request takes what it
-//! needs at once and gives back what it did not use ([`Purse`]), so that a batch asks once.
+//! process and keeps it itself. While that keeper is away each process goes by the whole bound, counted alone: for that time
+//! nobody can tell how many others accept. A request takes what it needs at once and gives back what it did not use
+//! ([`Purse`]), so that a batch asks once.
 //!
 //! How often a recipient was written to is asked of the store, and counted here for what is not in it yet.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -44,7 +42,6 @@ pub struct Limits {
     keeper: Arc<dyn Allowances>,
     /// Used while the keeper is away.
     own: Arc<dyn Allowances>,
-    nodes: AtomicU32,
     recipients: Mutex<HashMap<Window, Written>>,
 }
 
@@ -76,12 +73,7 @@ const fn allowance(app: &App) -> Allowance {
 
 impl Limits {
     pub fn new(keeper: Arc<dyn Allowances>, own: Arc<dyn Allowances>) -> Self {
-        Self { keeper, own, nodes: AtomicU32::new(1), recipients: Mutex::default() }
-    }
-
-    /// So many processes accept: each has its share while the keeper is away.
-    pub fn nodes(&self, nodes: u32) {
-        self.nodes.store(nodes.max(1), Ordering::Relaxed);
+        Self { keeper, own, recipients: Mutex::default() }
     }
 
     /// Takes one message out of the purse, which is filled when it is empty.
@@ -112,9 +104,8 @@ impl Limits {
         if let Ok(granted) = ask(&*self.keeper, app, allowance, want, counted, now).await {
             return granted;
         }
-        let share = allowance.share(self.nodes.load(Ordering::Relaxed));
         // The process's own keeper is never away.
-        ask(&*self.own, app, share, want, counted, now).await.unwrap_or(Granted::All)
+        ask(&*self.own, app, allowance, want, counted, now).await.unwrap_or(Granted::All)
     }
 
     /// Gives back what the request did not use.
@@ -266,14 +257,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn processes_with_one_keeper_share_a_limit_and_without_it_each_has_its_part() {
+    async fn processes_with_one_keeper_share_a_limit_and_without_it_each_goes_by_the_whole() {
         let keeper = kept_here();
         let (one, other) = (Limits::new(Arc::clone(&keeper), kept_here()), Limits::new(keeper, kept_here()));
         let app = app(0, 10, 0);
         assert_eq!((send(&one, &app, 0, 7).await.0, send(&other, &app, 0, 7).await.0), (7, 3));
         let alone = Limits::new(Arc::new(NobodyHome), kept_here());
-        alone.nodes(2);
-        assert_eq!(send(&alone, &app, 0, 9).await.0, 5);
+        assert_eq!(send(&alone, &app, 0, 12).await.0, 10);
     }
 
     #[tokio::test]

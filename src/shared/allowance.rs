@@ -27,14 +27,6 @@ impl Allowance {
     pub const fn is_unbounded(&self) -> bool {
         self.per_s == 0 && self.daily == 0 && self.monthly == 0
     }
-
-    /// What is left of it for each of so many nodes that cannot ask each other.
-    #[must_use]
-    pub fn share(&self, nodes: u32) -> Self {
-        let nodes = nodes.max(1);
-        let part = |whole: u64| if whole == 0 { 0 } else { (whole / u64::from(nodes)).max(1) };
-        Self { per_s: part(self.per_s.into()) as u32, daily: part(self.daily), monthly: part(self.monthly) }
-    }
 }
 
 /// Which bound was reached.
@@ -287,11 +279,5 @@ mod tests {
             let wanted: (Timestamp, Timestamp) = (began.parse().unwrap(), month_began.parse().unwrap());
             assert_eq!((calendar.day_began(), calendar.month_began()), wanted, "{text}");
         }
-    }
-
-    #[test]
-    fn a_share_is_never_nothing() {
-        let share = Allowance { per_s: 3, daily: 0, monthly: 100 }.share(8);
-        assert_eq!(share, Allowance { per_s: 1, daily: 0, monthly: 12 });
     }
 }
