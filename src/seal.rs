@@ -94,16 +94,16 @@ impl Keyring {
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> Vec<u8> {
         let first = &self.keys[0];
         let mut blob = Vec::with_capacity(HEADER_BYTES + plain.len() + TAG_BYTES);
-        let mut body = Vec::with_capacity(plain.len() + TAG_BYTES);
-        body.extend_from_slice(plain);
-        let nonce = first
-            .key
-            .seal_in_place_append_tag(Aad::from(purpose.as_bytes()), &mut body)
-            .expect("AES-GCM seals any message shorter than 64 GiB");
         blob.push(FORMAT);
         blob.extend_from_slice(&first.id);
-        blob.extend_from_slice(nonce.as_ref());
-        blob.extend_from_slice(&body);
+        blob.extend_from_slice(&[0; NONCE_BYTES]);
+        blob.extend_from_slice(plain);
+        let (nonce, tag) = first
+            .key
+            .seal_in_place_separate_tag(Aad::from(purpose.as_bytes()), &mut blob[HEADER_BYTES..])
+            .expect("AES-GCM seals any message shorter than 64 GiB");
+        blob[1 + ID_BYTES..HEADER_BYTES].copy_from_slice(nonce.as_ref());
+        blob.extend_from_slice(tag.as_ref());
         blob
     }
 

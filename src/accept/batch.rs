@@ -1,6 +1,9 @@
 //! Accepting up to a thousand messages in one durable write. Each stands for itself: one bad item fails no other.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use super::{
     Accept, Claimed, Sent,
@@ -13,7 +16,7 @@ use super::{
 use crate::{
     control::{auth::Machine, fields::Fault},
     delivery::Seat,
-    store::{Idempotency, NewMessage},
+    store::{self, Idempotency, NewMessage, Repeat},
 };
 
 /// An item of a batch as it was written, defaults already under it; `None` if it is no object.
@@ -43,6 +46,24 @@ struct Ready {
     _guard: Option<Guard>,
 }
 
+/// An item whose shape is sound.
+struct Read {
+    draft: Draft,
+    idempotency: Option<Idempotency>,
+}
+
+/// A key that this batch has in hand and what the store knows of it, or why it has not.
+type Taken = Result<(Guard, Option<Repeat>), Refusal>;
+
+/// The idempotency keys of a batch's items.
+#[derive(Default)]
+struct Keys {
+    /// Those that no item has come to yet: taken, with what the store knows of them, or why not.
+    taken: HashMap<[u8; 16], Taken>,
+    /// Those that an item will be written with: which one, and the hash of its body.
+    used: HashMap<[u8; 16], (usize, [u8; 16])>,
+}
+
 /// How far an item has come before the write.
 enum Step {
     Done(Box<ItemResult>),
@@ -67,13 +88,19 @@ impl Accept {
         batch_key: Option<&str>,
         purse: &mut Purse,
     ) -> Result<Vec<ItemResult>, Refusal> {
-        let mut steps = Vec::with_capacity(items.len());
-        let mut keys: HashMap<[u8; 16], (usize, [u8; 16])> = HashMap::new();
-        for (index, item) in items.into_iter().enumerate() {
-            steps.push(match self.item(sender, index, item, batch_key, &mut keys, purse).await {
+        let read = |(index, item)| self.read(sender, index, item, batch_key);
+        let read: Vec<Result<Read, Refusal>> = items.into_iter().enumerate().map(read).collect();
+        let mut keys = self.take_keys(&read).await?;
+        let mut steps = Vec::with_capacity(read.len());
+        for (index, item) in read.into_iter().enumerate() {
+            let step = match item {
+                Ok(read) => self.item(sender, index, read, &mut keys, purse).await,
+                Err(refusal) => Err(refusal),
+            };
+            steps.push(match step {
                 Ok(step) => step,
                 // The store is away: it would be so for every item, and nothing has been written yet.
-                Err(Refusal::Store(error)) => return Err(Refusal::Store(error)),
+                Err(Refusal::Store(error)) => return Err(self.not_written(sender, &steps, error, purse)),
                 Err(refusal) => Step::Done(Box::new(Err(refusal))),
             });
         }
@@ -82,7 +109,15 @@ impl Accept {
             _ => None,
         });
         let new: Vec<NewMessage> = new.collect();
-        let mut verdicts = if new.is_empty() { Vec::new() } else { self.messages.accept(new).await? }.into_iter();
+        let verdicts = if new.is_empty() {
+            Vec::new()
+        } else {
+            match self.messages.accept(new).await {
+                Ok(verdicts) => verdicts,
+                Err(error) => return Err(self.not_written(sender, &steps, error, purse)),
+            }
+        };
+        let mut verdicts = verdicts.into_iter();
         let mut results: Vec<ItemResult> = Vec::with_capacity(steps.len());
         for step in steps {
             results.push(match step {
@@ -96,6 +131,16 @@ impl Accept {
             });
         }
         Ok(results)
+    }
+
+    /// Nothing of the batch was written: what was taken for its items is given back.
+    fn not_written(&self, sender: &Machine, steps: &[Step], error: store::Error, purse: &mut Purse) -> Refusal {
+        for step in steps {
+            if let Step::Ready(ready) = step {
+                self.not_admitted(&sender.app, &ready.new.message, purse);
+            }
+        }
+        Refusal::Store(error)
     }
 
     /// Claims the key of a batch, or finds the answer that it had before. `canonical` is equal for equal JSON.
@@ -118,36 +163,64 @@ impl Accept {
         Ok(self.messages.keep_answer(claim.idempotency, answer, self.clock.now()).await?)
     }
 
-    async fn item(
-        &self,
-        sender: &Machine,
-        index: usize,
-        item: BatchItem,
-        batch_key: Option<&str>,
-        keys: &mut HashMap<[u8; 16], (usize, [u8; 16])>,
-        purse: &mut Purse,
-    ) -> Result<Step, Refusal> {
+    /// The shape of an item, and its key if it has one.
+    fn read(&self, sender: &Machine, index: usize, item: BatchItem, batch_key: Option<&str>) -> Result<Read, Refusal> {
         let Some(mut fields) = item else { return Err(Fault::new("", "type", "must be an object").into()) };
         let own_key = take_key(&mut fields)?;
-        let body = self.body_hash(&fields)?;
-        let draft = Draft::of(fields, Kind::Item).map_err(Refusal::Invalid)?;
         let name = match (&own_key, batch_key) {
             (Some(key), _) => Some(KeyName::Message(key)),
             (None, Some(key)) => Some(KeyName::Item(key, index)),
             (None, None) => None,
         };
-        let Some(name) = name else { return self.item_ready(sender, index, draft, None, purse).await };
-        let key = name.hash(sender.app.id, self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?);
-        match keys.get(&key) {
-            Some((earlier, same)) if *same == body => return Ok(Step::SameAs(*earlier)),
+        let idempotency = name.map(|name| self.idempotency(sender.app.id, name, &fields)).transpose()?;
+        Ok(Read { draft: Draft::of(fields, Kind::Item).map_err(Refusal::Invalid)?, idempotency })
+    }
+
+    /// Takes the keys of all items, and asks the store about them at once.
+    async fn take_keys(&self, items: &[Result<Read, Refusal>]) -> Result<Keys, Refusal> {
+        let mut keys = Keys::default();
+        let mut taken: Vec<Idempotency> = Vec::new();
+        for idempotency in items.iter().flatten().filter_map(|read| read.idempotency) {
+            if let Entry::Vacant(entry) = keys.taken.entry(idempotency.key) {
+                let guard = self.take_key(idempotency);
+                taken.extend(guard.is_ok().then_some(idempotency));
+                entry.insert(guard.map(|guard| (guard, None)));
+            }
+        }
+        if taken.is_empty() {
+            return Ok(keys);
+        }
+        let asked: Vec<[u8; 16]> = taken.iter().map(|idempotency| idempotency.key).collect();
+        let repeats = self.messages.repeats_of(&asked, self.clock.now()).await?;
+        for (key, repeat) in asked.iter().zip(repeats) {
+            if let Some(Ok((_, known))) = keys.taken.get_mut(key) {
+                *known = repeat;
+            }
+        }
+        Ok(keys)
+    }
+
+    async fn item(&self, sender: &Machine, index: usize, read: Read, keys: &mut Keys, purse: &mut Purse) -> Result<Step, Refusal> {
+        let Read { draft, idempotency } = read;
+        let Some(idempotency) = idempotency else { return self.item_ready(sender, index, draft, None, purse).await };
+        match keys.used.get(&idempotency.key) {
+            Some((earlier, same)) if *same == idempotency.body => return Ok(Step::SameAs(*earlier)),
             Some(_) => return Err(Refusal::IdempotencyMismatch),
             None => {}
         }
-        match self.claim(sender.app.id, name, body).await? {
+        let claimed = match keys.taken.remove(&idempotency.key) {
+            Some(taken) => {
+                let (guard, repeat) = taken?;
+                self.claimed(guard, idempotency, repeat).await?
+            }
+            // An earlier item with this key was refused, which released it.
+            None => self.claim(idempotency).await?,
+        };
+        match claimed {
             Claimed::Before(message) => Ok(Step::Done(Box::new(Ok(Sent { message, replayed: true })))),
             Claimed::Now(guard, idempotency) => {
                 let step = self.item_ready(sender, index, draft, Some((guard, idempotency)), purse).await?;
-                keys.insert(key, (index, body));
+                keys.used.insert(idempotency.key, (index, idempotency.body));
                 Ok(step)
             }
         }

@@ -38,7 +38,7 @@ use crate::{
     clock::Clock,
     control::{Control, auth::Machine},
     delivery::{Intake, Seat},
-    store::{Accepting, Idempotency, Messages, NewMessage},
+    store::{Accepting, Idempotency, Messages, NewMessage, Repeat},
     telemetry::{Metrics, metrics::IdempotencyAnswer},
 };
 
@@ -82,10 +82,10 @@ impl Accept {
         key: Option<&str>,
         traceparent: Option<&str>,
     ) -> Result<Sent, Refusal> {
-        let body = self.body_hash(&fields)?;
+        let idempotency = key.map(|key| self.idempotency(sender.app.id, KeyName::Message(key), &fields)).transpose()?;
         let draft = Draft::of(fields, Kind::Single).map_err(Refusal::Invalid)?;
-        let claimed = match key {
-            Some(key) => match self.claim(sender.app.id, KeyName::Message(key), body).await? {
+        let claimed = match idempotency {
+            Some(idempotency) => match self.claim(idempotency).await? {
                 Claimed::Before(message) => return Ok(Sent { message, replayed: true }),
                 Claimed::Now(guard, idempotency) => Some((guard, idempotency)),
             },
@@ -180,22 +180,31 @@ impl Accept {
     }
 
     /// Claims a key for a request, or finds what was accepted with it before.
-    async fn claim(&self, app: AppId, name: KeyName<'_>, body: [u8; 16]) -> Result<Claimed, Refusal> {
-        let key = name.hash(app, self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?);
-        let idempotency = Idempotency { key, body };
-        let answer = &self.metrics.idempotency;
-        let guard = self.keys.claim(idempotency).inspect_err(|refusal| {
-            answer.answered(match refusal {
+    async fn claim(&self, idempotency: Idempotency) -> Result<Claimed, Refusal> {
+        let guard = self.take_key(idempotency)?;
+        let repeat = self.messages.repeat_of(idempotency.key, self.clock.now()).await?;
+        self.claimed(guard, idempotency, repeat).await
+    }
+
+    /// Takes a key that no other request of this process has in hand.
+    fn take_key(&self, idempotency: Idempotency) -> Result<Guard, Refusal> {
+        self.keys.claim(idempotency).inspect_err(|refusal| {
+            self.metrics.idempotency.answered(match refusal {
                 Refusal::IdempotencyInProgress => IdempotencyAnswer::InProgress,
                 _ => IdempotencyAnswer::Mismatch,
             });
-        })?;
-        match self.messages.repeat_of(key, self.clock.now()).await? {
+        })
+    }
+
+    /// What follows from what the store knows of a key that was taken.
+    async fn claimed(&self, guard: Guard, idempotency: Idempotency, repeat: Option<Repeat>) -> Result<Claimed, Refusal> {
+        let answer = &self.metrics.idempotency;
+        match repeat {
             None => {
                 answer.answered(IdempotencyAnswer::New);
                 Ok(Claimed::Now(guard, idempotency))
             }
-            Some(repeat) if repeat.body == body => {
+            Some(repeat) if repeat.body == idempotency.body => {
                 answer.answered(IdempotencyAnswer::Replayed);
                 Ok(Claimed::Before(self.accepted_before(repeat.id).await?))
             }
@@ -210,11 +219,13 @@ impl Accept {
         Ok(Arc::new(self.messages.get(id).await?.ok_or(Refusal::NotFound)?.message))
     }
 
-    /// The hash that says whether two bodies are equal JSON.
-    fn body_hash(&self, fields: &MessageFields) -> Result<[u8; 16], Refusal> {
+    /// The hash of a key, and the one that says whether two bodies are equal JSON.
+    fn idempotency(&self, app: AppId, name: KeyName<'_>, fields: &MessageFields) -> Result<Idempotency, Refusal> {
+        let snapshot = self.control.snapshot();
+        let lookup = snapshot.opened().lookup().ok_or(Refusal::NoRights)?;
         let mut canonical = Vec::with_capacity(256);
         fields.feed(&mut canonical);
-        Ok(self.control.snapshot().opened().lookup().ok_or(Refusal::NoRights)?.hash(&[b"message body", &canonical]))
+        Ok(Idempotency { key: name.hash(app, lookup), body: lookup.hash(&[b"message body", &canonical]) })
     }
 
     /// What a message would be, without sending it.

@@ -251,8 +251,14 @@ pub trait Messages: Send + Sync {
     /// Makes messages durable, all in one write, and answers for each in order.
     async fn accept(&self, messages: Vec<NewMessage>) -> Result<Vec<Accepting>, Error>;
 
-    /// What was accepted with this idempotency key, in the last 24 hours (or since 24 hours after its `send_at`).
-    async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error>;
+    /// What was accepted with each of these idempotency keys, in the last 24 hours (or since 24 hours after its `send_at`), in
+    /// their order.
+    async fn repeats_of(&self, keys: &[[u8; 16]], now: Timestamp) -> Result<Vec<Option<Repeat>>, Error>;
+
+    /// The same for one key.
+    async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
+        Ok(self.repeats_of(&[key], now).await?.pop().flatten())
+    }
 
     /// Keeps the whole answer to a batch under the batch's own idempotency key.
     async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error>;

@@ -249,8 +249,8 @@ impl Messages for Road {
     }
 
     /// Accepting asks Redis and, where that is not enough, the store.
-    async fn repeat_of(&self, _key: [u8; 16], _now: Timestamp) -> Result<Option<Repeat>, Error> {
-        Ok(None)
+    async fn repeats_of(&self, keys: &[[u8; 16]], _now: Timestamp) -> Result<Vec<Option<Repeat>>, Error> {
+        Ok(vec![None; keys.len()])
     }
 
     async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error> {

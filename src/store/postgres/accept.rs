@@ -149,13 +149,18 @@ pub fn sixteen(bytes: Vec<u8>) -> Result<[u8; 16], Error> {
     bytes.try_into().map_err(|_| Error::Broken(anyhow::anyhow!("a hash in idempotency_keys or batch_answers is not 16 bytes long")))
 }
 
-pub async fn repeat_of(connection: &mut PgConnection, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
-    let row = sqlx::query("SELECT id, body FROM idempotency_keys WHERE key = $1 AND counts_from > $2")
-        .bind(key.as_slice())
+pub async fn repeats_of(connection: &mut PgConnection, keys: &[[u8; 16]], now: Timestamp) -> Result<Vec<Option<Repeat>>, Error> {
+    let rows = sqlx::query("SELECT key, id, body FROM idempotency_keys WHERE key = ANY($1) AND counts_from > $2")
+        .bind(keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>())
         .bind((now - IDEMPOTENCY_LASTS).as_millis())
-        .fetch_optional(connection)
+        .fetch_all(connection)
         .await?;
-    row.map(|row| Ok(Repeat { id: MessageId::from_uuid(row.try_get("id")?), body: sixteen(row.try_get("body")?)? })).transpose()
+    let mut known: HashMap<[u8; 16], Repeat> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let repeat = Repeat { id: MessageId::from_uuid(row.try_get("id")?), body: sixteen(row.try_get("body")?)? };
+        known.insert(sixteen(row.try_get("key")?)?, repeat);
+    }
+    Ok(keys.iter().map(|key| known.get(key).copied()).collect())
 }
 
 pub async fn keep_answer(connection: &mut PgConnection, idempotency: Idempotency, sealed: &[u8], now: Timestamp) -> Result<(), Error> {

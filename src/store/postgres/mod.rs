@@ -203,8 +203,8 @@ impl Messages for PostgresStore {
         self.joined.take()
     }
 
-    async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
-        run!(self.connections, |connection| accept::repeat_of(connection, key, now).await)
+    async fn repeats_of(&self, keys: &[[u8; 16]], now: Timestamp) -> Result<Vec<Option<Repeat>>, Error> {
+        run!(self.connections, |connection| accept::repeats_of(connection, keys, now).await)
     }
 
     async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error> {

@@ -6,7 +6,7 @@
 //! may lack. A pair of a message older than [`DERIVED`] is written at once.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     ops::Bound,
     sync::{PoisonError, RwLock},
     time::Duration,
@@ -33,6 +33,8 @@ static DELETE: Repeated = Repeated::new("DELETE FROM lookups WHERE kind = ? AND 
 static INSERT: Inserted = Inserted::new("INSERT OR IGNORE INTO lookups (kind, hash, id)", 3);
 
 pub(super) const STORED: &str = "SELECT id FROM lookups WHERE kind = ? AND hash = ? AND id < ? ORDER BY id DESC LIMIT ?";
+
+pub(super) const STORED_OF_MANY: &str = "SELECT hash, id FROM lookups WHERE kind = ? AND hash IN (SELECT value FROM json_each(?))";
 
 /// What is looked up, its hash, the message.
 pub type Pair = (Lookup, i64, MessageId);
@@ -156,6 +158,27 @@ pub async fn stored(pool: &SqlitePool, lookup: Lookup, hash: i64, before: Messag
         .fetch_all(pool)
         .await?;
     rows.iter().map(|row| row.try_get(0).map(MessageId::from_uuid)).collect()
+}
+
+/// Messages that may have used one of these idempotency keys, each with the place of the key: those in memory, then the
+/// others, newest first.
+pub async fn by_key(pool: &SqlitePool, recent: &Recent, keys: &[[u8; 16]]) -> Result<Vec<(usize, MessageId)>, sqlx::Error> {
+    let mut found = Vec::new();
+    let mut places: HashMap<i64, Vec<usize>> = HashMap::with_capacity(keys.len());
+    for (place, key) in keys.iter().enumerate() {
+        let hash = short(*key);
+        found.extend(recent.find(Lookup::Idempotency, hash).into_iter().map(|id| (place, id)));
+        places.entry(hash).or_default().push(place);
+    }
+    let hashes = serde_json::Value::from(places.keys().copied().collect::<Vec<i64>>()).to_string();
+    let rows = sqlx::query(STORED_OF_MANY).bind(Lookup::Idempotency as i64).bind(hashes).fetch_all(pool).await?;
+    let stored = rows.iter().map(|row| Ok((MessageId::from_uuid(row.try_get(1)?), row.try_get(0)?)));
+    let mut stored: Vec<(MessageId, i64)> = stored.collect::<Result<_, sqlx::Error>>()?;
+    stored.sort_unstable_by(|one, other| other.cmp(one));
+    for (id, hash) in stored {
+        found.extend(places.get(&hash).into_iter().flatten().map(|place| (*place, id)));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

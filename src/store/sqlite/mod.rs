@@ -37,7 +37,7 @@ pub use self::{control::SqliteControl, writer::Tick};
 use super::{
     Accepting, Cancelling, Erased, Error, Filter, Forgotten, IDEMPOTENCY_LASTS, Idempotency, Joined, Lease, LeaseOwner, Messages,
     NewMessage, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
-    codec::{Lookup, encode_attempts, short},
+    codec::{Lookup, encode_attempts},
 };
 
 /// The embedded store. Cheap to clone; the writer ends when the last clone is gone.
@@ -94,27 +94,14 @@ impl Messages for Sqlite {
         self.shared.joined.take()
     }
 
-    async fn repeat_of(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
-        let hash = short(key);
-        let mut ids = self.shared.recent.find(Lookup::Idempotency, hash);
-        ids.extend(lookups::stored(&self.readers, Lookup::Idempotency, hash, MessageId::from_uuid(uuid::Uuid::max()), 8).await?);
-        for id in ids {
-            let row =
-                sqlx::query("SELECT idempotency_key, idempotency_body, max(accepted_at, coalesce(send_at, 0)) FROM messages WHERE id = ?")
-                    .bind(id.uuid())
-                    .fetch_optional(&self.readers)
-                    .await?;
-            let Some(row) = row else { continue };
-            let (same, body): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
-            let since = Timestamp::from_millis(row.try_get(2)?);
-            if same.is_some_and(|same| same == key)
-                && now.since(since) < IDEMPOTENCY_LASTS
-                && let Some(Ok(body)) = body.map(<[u8; 16]>::try_from)
-            {
-                return Ok(Some(Repeat { id, body }));
+    async fn repeats_of(&self, keys: &[[u8; 16]], now: Timestamp) -> Result<Vec<Option<Repeat>>, Error> {
+        let mut repeats = vec![None; keys.len()];
+        for (place, id) in lookups::by_key(&self.readers, &self.shared.recent, keys).await? {
+            if repeats[place].is_none() {
+                repeats[place] = read::repeat(&self.readers, id, keys[place], now).await?;
             }
         }
-        Ok(None)
+        Ok(repeats)
     }
 
     async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{lookups, writer::Shared};
 use crate::store::{
-    Error, Filter, Page, ReceiptFact, Record,
+    Error, Filter, IDEMPOTENCY_LASTS, Page, ReceiptFact, Record, Repeat,
     codec::{Lookup, decode_attempts, status},
     listing::{PATIENCE, STEP, UNUSUAL, Way},
 };
@@ -19,6 +19,7 @@ const FETCHED: usize = 64;
 const GET: &str = "SELECT id, status, attempts, released_at, closed_at, due_at, body FROM messages WHERE id = ?";
 const RECEIPTS: &str =
     "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = ? ORDER BY at";
+const KEY_OF: &str = "SELECT idempotency_key, idempotency_body, max(accepted_at, coalesce(send_at, 0)) FROM messages WHERE id = ?";
 /// By the app's index alone, which holds the ids.
 const COUNT: &str = "SELECT count(*) FROM messages WHERE app = ? AND id >= ?";
 const COLUMNS: &str = "id, status, attempts, released_at, closed_at, due_at, body";
@@ -40,6 +41,16 @@ pub async fn get(pool: &SqlitePool, shared: &Shared, id: MessageId) -> Result<Op
         });
     }
     Ok(Some(record))
+}
+
+/// Whether a message used this idempotency key, and the key still counts.
+pub async fn repeat(pool: &SqlitePool, id: MessageId, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
+    let Some(row) = sqlx::query(KEY_OF).bind(id.uuid()).fetch_optional(pool).await? else { return Ok(None) };
+    let (same, body): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+    let since = Timestamp::from_millis(row.try_get(2)?);
+    let counts = same.is_some_and(|same| same == key) && now.since(since) < IDEMPOTENCY_LASTS;
+    let body = body.map(<[u8; 16]>::try_from).and_then(Result::ok);
+    Ok(body.filter(|_| counts).map(|body| Repeat { id, body }))
 }
 
 pub async fn count_accepted(pool: &SqlitePool, app: AppId, since: Timestamp) -> Result<u64, Error> {

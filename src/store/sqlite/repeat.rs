@@ -11,6 +11,8 @@ use sqlx::{AssertSqlSafe, Either, Executor, Row, SqliteConnection, sqlite::Sqlit
 
 /// How many rows cross together; the last must be 1. Few sizes, because each is a prepared statement of its own.
 const SIZES: [usize; 3] = [32, 8, 1];
+/// The same for rows that are only inserted, which batches bring by the thousand: one statement, so no limit but its 32,766 values.
+const INSERT_SIZES: [usize; 4] = [256, 32, 8, 1];
 
 /// A statement that is executed once a row.
 pub struct Repeated {
@@ -60,7 +62,7 @@ pub struct Inserted {
     /// Up to its `VALUES`.
     sql: &'static str,
     columns: usize,
-    texts: OnceLock<[Arc<str>; SIZES.len()]>,
+    texts: OnceLock<[Arc<str>; INSERT_SIZES.len()]>,
 }
 
 impl Inserted {
@@ -77,9 +79,9 @@ impl Inserted {
     ) -> Result<(), sqlx::Error> {
         let texts = self.texts.get_or_init(|| {
             let row = format!("({})", vec!["?"; self.columns].join(", "));
-            SIZES.map(|size| Arc::from(format!("{} VALUES {}", self.sql, vec![row.as_str(); size].join(", "))))
+            INSERT_SIZES.map(|size| Arc::from(format!("{} VALUES {}", self.sql, vec![row.as_str(); size].join(", "))))
         });
-        for (size, text) in SIZES.into_iter().zip(texts) {
+        for (size, text) in INSERT_SIZES.into_iter().zip(texts) {
             while rows.len() >= size {
                 let (chunk, rest) = rows.split_at(size);
                 rows = rest;

@@ -59,6 +59,80 @@ async fn keys_are_one_space_for_single_sends_and_items() {
 }
 
 #[tokio::test]
+async fn an_item_that_is_refused_leaves_its_key_to_a_later_one() {
+    let app = App::start().await;
+    let batch = json!({"messages": [
+        {"to": "+8613800138000", "template": "nothing", "idempotency_key": "k1"},
+        {"to": "+8613800138000", "text": "hello", "idempotency_key": "k1"},
+        {"to": "+8613800138000", "text": "hello", "idempotency_key": "k1"},
+    ]});
+    let results = app.post(LIVE, "/v1/messages/batch", &batch).await.json()["results"].clone();
+    assert_eq!(results[0]["error"]["code"], "unknown_template");
+    assert_eq!((&results[1]["replayed"], &results[2]["replayed"], &results[2]["id"]), (&Value::Null, &json!(true), &results[1]["id"]));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_item_by_item_makes_no_second_message() {
+    let app = App::start().await;
+    let item = |number: usize| json!({"to": "+8613800138000", "text": "hello", "hold": true, "idempotency_key": format!("item-{number}")});
+    let of = |numbers: std::ops::Range<usize>| json!({"messages": numbers.map(item).collect::<Vec<_>>()});
+    let first = app.post(LIVE, "/v1/messages/batch", &of(0..300)).await.json();
+    assert_eq!(first["accepted"], 300);
+    let app = app.restart().await;
+    let again = app.post(LIVE, "/v1/messages/batch", &of(100..500)).await.json();
+    assert_eq!(again["accepted"], 400);
+    for (place, result) in again["results"].as_array().unwrap().iter().enumerate() {
+        let before = &first["results"][place + 100];
+        assert_eq!(result["replayed"] == true, place < 200, "{result}");
+        assert!(before.is_null() || before["id"] == result["id"]);
+    }
+    app.stop().await;
+}
+
+/// Transactions of the store's writer so far.
+async fn transactions(app: &App) -> u64 {
+    let text = String::from_utf8(app.get("", "/metrics").await.bytes).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("tidings_writer_tick_seconds_count ")).unwrap();
+    line.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_of_a_thousand_is_one_durable_write() {
+    // What else a node writes in that time: its own questions whether the store is there.
+    const OF_THE_NODE: u64 = 10;
+    let app = App::start().await;
+    let messages: Vec<Value> = (0..1_000).map(|number| json!({"to": format!("+861380013{number:04}")})).collect();
+    let batch = json!({"defaults": {"text": "hello", "hold": true}, "messages": messages});
+    let before = transactions(&app).await;
+    let answer = app.post(LIVE, "/v1/messages/batch", &batch).await.json();
+    let written = transactions(&app).await - before;
+    assert_eq!(answer["accepted"], 1_000);
+    assert!((1..=OF_THE_NODE).contains(&written), "{written} transactions");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_accepted_together_is_one_transaction() {
+    let home = tempfile::tempdir().unwrap();
+    let keyring = std::sync::Arc::new(tidings::seal::Keyring::parse(&tidings::seal::Keyring::line(&[7; 32])).unwrap());
+    let (told, mut ticks) = tokio::sync::mpsc::unbounded_channel();
+    let observe = move |tick: tidings::store::Tick| {
+        let _ = told.send(tick.requests);
+    };
+    let path = home.path().join("tidings.db");
+    let (store, writer) = tidings::store::Sqlite::open(&path, keyring, tidings::clock::Clock::system(), observe).await.unwrap();
+    let messages: Vec<_> = (0..1_000)
+        .map(|_| tidings::store::NewMessage::waiting(crate::suites::messages::samples::message(tidings_core::message::Category::Marketing)))
+        .collect();
+    let verdicts = tidings::store::Messages::accept(&store, messages).await.unwrap();
+    assert_eq!(verdicts.len(), 1_000);
+    store.close(writer).await;
+    assert_eq!(ticks.recv().await, Some(1), "one request in one transaction");
+    assert_eq!(ticks.recv().await, None, "and no other");
+}
+
+#[tokio::test]
 async fn the_header_covers_the_batch_as_a_whole() {
     let app = App::start().await;
     let batch = json!({"messages": [{"to": "+8613800138000", "text": "hello"}, {"to": "nobody", "text": "x"}]});

@@ -59,6 +59,8 @@ async fn what_is_looked_up_counted_or_due_is_found_by_an_index() {
         (RECEIPTS, "PRIMARY KEY (message=?)"),
         (COUNT, "USING COVERING INDEX messages_by_app (app=? AND id>?)"),
         (lookups::STORED, "PRIMARY KEY (kind=? AND hash=? AND id<?)"),
+        (lookups::STORED_OF_MANY, "SEARCH lookups USING PRIMARY KEY (kind=? AND hash=?)"),
+        (KEY_OF, "PRIMARY KEY (id=?)"),
         (queue::TAKE, "messages_due (category=? AND due_at<?)"),
         (queue::NEXT_DUE, "messages_due (category=?"),
         (start::VOID_LEASES, "messages_due"),
