@@ -41,6 +41,8 @@ pub struct Load {
     pub batch: usize,
     /// Recipients count from here, so that no two loads share one.
     pub first_recipient: u64,
+    /// Every item of a batch has an idempotency key.
+    pub keyed: bool,
 }
 
 /// What came of it.
@@ -130,7 +132,8 @@ impl Load {
         let mut body = Vec::with_capacity(256 * usize::try_from(count).unwrap_or(1));
         let message = |body: &mut Vec<u8>, number: u64| {
             let to = FIRST_NUMBER + (self.first_recipient + number) % 9_000_000_000;
-            let _ = write!(body, "{{\"to\":\"+49{to}\",{}}}", self.members);
+            let key = if self.keyed { format!("\"idempotency_key\":\"load-{to}\",") } else { String::new() };
+            let _ = write!(body, "{{\"to\":\"+49{to}\",{key}{}}}", self.members);
         };
         let path = if self.batch == 1 {
             message(&mut body, first);

@@ -56,6 +56,7 @@ impl Bench {
             rate: None,
             batch: 1,
             first_recipient,
+            keyed: false,
         }
     }
 
@@ -124,8 +125,9 @@ impl Bench {
     }
 
     /// Fills the queue while the vendor holds every call; messages accepted per second.
-    pub async fn fill(&mut self, subject: &Subject, messages: u64, category: &str) -> anyhow::Result<f64> {
+    pub async fn fill(&mut self, subject: &Subject, messages: u64, category: &str, keyed: bool) -> anyhow::Result<f64> {
         let mut load = self.load(subject, messages);
+        load.keyed = keyed;
         load.batch = 1_000;
         load.connections = 4;
         load.members = format!("\"category\":\"{category}\",{TEXT}");

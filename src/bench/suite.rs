@@ -54,6 +54,7 @@ const DUE_A_SECOND: u64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
     Floods,
+    Batches,
     Queued,
     Hanging,
     Backlog,
@@ -70,6 +71,7 @@ pub async fn run(scale: Scale, parts: &[Part], out: &Path, clock: Clock) -> anyh
     for part in parts {
         match part {
             Part::Floods => suite.floods().await?,
+            Part::Batches => suite.batches().await?,
             Part::Queued => suite.queued().await?,
             Part::Hanging => suite.hanging().await?,
             Part::Backlog => suite.backlog().await?,
@@ -163,9 +165,32 @@ impl Suite {
         Ok(flood)
     }
 
+    /// Batches of a thousand while the vendor holds every call: without keys, and with an idempotency key for every item.
+    async fn batches(&mut self) -> anyhow::Result<()> {
+        let (mut plain, mut keyed) = (Vec::new(), Vec::new());
+        for round in 1..=self.scale.rounds {
+            for (with_keys, figures) in [(false, &mut plain), (true, &mut keyed)] {
+                say(round, if with_keys { "batches, a key for every item" } else { "batches" });
+                let sink = Sink::start(self.bench.clock).await?;
+                let account = Account { timeout: LONGEST_TIMEOUT, ..Account::new("a", sink.address) };
+                let tidings = subject::tidings(&self.home.join("batches"), &[account], self.bench.clock).await?;
+                sink.hold(true);
+                self.bench.fill(&tidings, self.scale.queued / 20, "transactional", with_keys).await?;
+                figures.push(self.bench.fill(&tidings, self.scale.queued, "transactional", with_keys).await?);
+                sink.hold(false);
+                tidings.process.stop().await?;
+            }
+        }
+        let note = format!("{} items, four connections, vendor holds every call", self.scale.queued);
+        let row = |name, figures| Row::new(name, "1/s", figures, Vec::new(), (Aim::AtLeast(30_000.0), "≥ 30,000")).noting(note.clone());
+        let rows = [row("accepted in batches of 1,000", plain), row("the same, an idempotency key for every item", keyed)];
+        self.rows.extend(rows);
+        Ok(())
+    }
+
     /// A million messages wait while the vendor holds every call; then it lets go.
     async fn queued(&mut self) -> anyhow::Result<()> {
-        let (mut accepted, mut resident, mut drained, mut empty) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut resident, mut drained, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=self.scale.rounds {
             say(round, "a full queue");
             let sink = Sink::start(self.bench.clock).await?;
@@ -174,7 +199,7 @@ impl Suite {
             empty.push(self.bench.flood(&tidings, &sink, self.scale.flood / 2).await?.delivered_per_s);
             sink.forget();
             sink.hold(true);
-            accepted.push(self.bench.fill(&tidings, self.scale.queued, "transactional").await?);
+            self.bench.fill(&tidings, self.scale.queued, "transactional", false).await?;
             resident.push(tidings.process.used()?.rss_bytes as f64 / 1e6);
             let began = self.bench.clock.moment();
             sink.hold(false);
@@ -184,8 +209,6 @@ impl Suite {
         }
         let queued = format!("{} queued", self.scale.queued);
         self.rows.extend([
-            Row::new("accepted in batches of 1,000", "1/s", accepted, Vec::new(), (Aim::AtLeast(30_000.0), "≥ 30,000"))
-                .noting("vendor holds every call"),
             Row::new("resident with a full queue", "MB", resident, Vec::new(), (Aim::AtMost(100.0), "< 100")).noting(queued.clone()),
             Row::new("drain of a full queue", "1/s", drained, empty, (Aim::RatioAtLeast(0.9), "≥ 0.9 of an empty queue"))
                 .noting(format!("{queued}; compared with single sends into an empty queue of the same instance, {NO_RECEIPTS}")),
@@ -233,7 +256,7 @@ impl Suite {
             let tidings = subject::tidings(&self.home.join("backlog"), &[account], self.bench.clock).await?;
             self.bench.otp_p99_ms(&tidings, &sink, OTP_RATE, self.scale.seconds.div_ceil(4)).await?;
             alone.push(self.bench.otp_p99_ms(&tidings, &sink, OTP_RATE, self.scale.seconds).await?);
-            self.bench.fill(&tidings, self.scale.backlog, "marketing").await?;
+            self.bench.fill(&tidings, self.scale.backlog, "marketing", false).await?;
             beside.push(self.bench.otp_p99_ms(&tidings, &sink, OTP_RATE, self.scale.seconds).await?);
             tidings.process.stop().await?;
         }

@@ -63,7 +63,10 @@ struct LoadArgs {
 
 /// Measure everything against a bare relay in one run: table, and JSON in the folder
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings bench suite --out target/bench")]
+#[command(after_help = "Examples:
+  tidings bench suite --out target/bench
+  tidings bench suite --only scheduled --rounds 1                 due messages beside a million scheduled
+  tidings bench suite --only batches --rounds 1 --rows 300000")]
 struct Suite {
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
@@ -72,8 +75,11 @@ struct Suite {
     quick: bool,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Messages that wait in the queue, are scheduled, or come in batches [default: 1,000,000; quick: 10,000]
+    #[arg(long)]
+    rows: Option<u64>,
     /// Measure only these rows
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["floods", "queued", "hanging", "backlog", "scheduled"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["floods", "batches", "queued", "hanging", "backlog", "scheduled"])]
     only: Vec<Part>,
 }
 
@@ -120,7 +126,8 @@ impl Bench {
                 Ok(())
             }
             Some(What::Suite(suite)) => {
-                let scale = if suite.quick { Scale::quick() } else { Scale { rounds: suite.rounds.max(1), ..Scale::full() } };
+                let mut scale = if suite.quick { Scale::quick() } else { Scale { rounds: suite.rounds.max(1), ..Scale::full() } };
+                scale.queued = suite.rows.unwrap_or(scale.queued).max(1);
                 let report = bench::run(scale, &suite.only, &suite.out, clock).await?;
                 println!("{}", report.table());
                 println!("{}", suite.out.join("figures.json").display());
@@ -145,6 +152,7 @@ impl LoadArgs {
             rate: self.rate,
             batch: usize::from(self.batch),
             first_recipient: 0,
+            keyed: false,
         };
         let outcome = load.run(clock).await?;
         let ms = |quantile: f64| outcome.latency.value_at_quantile(quantile) as f64 / 1_000.0;
