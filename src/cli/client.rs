@@ -1,6 +1,6 @@
 //! The API from a shell: who is called, with which key, and how a refusal is told. Used by `send`, `messages`, `send-file`.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use anyhow::{Context, bail};
 use reqwest::{RequestBuilder, StatusCode};
@@ -70,6 +70,7 @@ impl Access {
         let Some(key) = self.key.filter(|key| !key.is_empty()) else {
             bail!("no API key: set TIDINGS_API_KEY");
         };
+        reqwest::Url::parse(&self.url).with_context(|| format!("{} is no address of the API, such as http://127.0.0.1:8080", self.url))?;
         let http = reqwest::Client::builder().timeout(PATIENCE).build().context("no HTTP client")?;
         Ok(Client { http, url: self.url.trim_end_matches('/').to_owned(), key: Secret::new(key) })
     }
@@ -77,7 +78,7 @@ impl Access {
 
 impl Client {
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        let mut url = reqwest::Url::parse(&format!("{}{path}", self.url)).context("TIDINGS_URL is not an address")?;
+        let mut url = reqwest::Url::parse(&format!("{}{path}", self.url)).context("the address cannot be asked for")?;
         url.query_pairs_mut().extend_pairs(query);
         self.ask(self.http.get(url).bearer_auth(self.key.expose())).await
     }
@@ -110,7 +111,8 @@ impl Answer {
     }
 }
 
-/// Prints an answer so that a person and a program can read it.
+/// Prints an answer so that a person and a program can read it. Whoever reads may have seen enough (`| head`): no failure of ours.
 pub(super) fn print(value: &Value) {
-    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    drop(writeln!(std::io::stdout().lock(), "{text}"));
 }

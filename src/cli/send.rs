@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
 use super::client::{Access, Client, print};
@@ -14,6 +14,7 @@ const CLOSED: [&str; 6] = ["delivered", "undelivered", "failed", "expired", "can
 
 /// Send one message
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("content").required(true).args(["template", "text"])))]
 #[command(after_help = "Examples:
   tidings send --to +8613800138000 --template login-code --param code=482913 --wait
   tidings send --to +8613800138000 --text 'The server room is on fire' --reference alarm-7
@@ -28,7 +29,7 @@ pub(super) struct Send {
     #[arg(long)]
     channel: Option<String>,
     /// Template, or template@version
-    #[arg(long, conflicts_with = "text", required_unless_present = "text")]
+    #[arg(long)]
     template: Option<String>,
     #[arg(long, requires = "template")]
     locale: Option<String>,

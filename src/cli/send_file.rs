@@ -1,9 +1,11 @@
 //! `tidings send-file`: a CSV file as messages, a line each.
 //!
-//! Every line has an idempotency key of its own, made of the run's name and the line's number and content, so a run that was
-//! cut off is simply started again: what was accepted is replayed, not sent twice. Refused lines go to a report.
+//! Every line has an idempotency key of its own, made of the run's name and the line's content (and of how many equal lines
+//! come before it), so a run that was cut off is simply started again: what was accepted is replayed, not sent twice, also
+//! if other lines were corrected or taken out meanwhile. Refused lines go to a report.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,7 +24,7 @@ const AT_ONCE: usize = 500;
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Columns that are fields of a message; the others are parameters of the template.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "to",
     "channel",
     "template",
@@ -34,6 +36,7 @@ const FIELDS: [&str; 12] = [
     "max_price",
     "reference",
     "expires_in_s",
+    "hold",
     "idempotency_key",
 ];
 
@@ -110,11 +113,11 @@ impl SendFile {
             bail!("{name} has no column \"to\"");
         }
         let file_name = self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let run = self.run.clone().unwrap_or(file_name);
+        let mut keys = Keys::of(self.run.as_deref().unwrap_or(&file_name));
         let mut lines = Vec::new();
         for record in reader.records() {
             let record = record.with_context(|| format!("{name} is no CSV"))?;
-            let message = message(&headers, &record, &run, lines.len());
+            let message = message(&headers, &record, &mut keys);
             lines.push(Line { record, message });
         }
         Ok((headers, lines))
@@ -122,7 +125,7 @@ impl SendFile {
 }
 
 /// A line as an item of a batch. Empty cells of fields are absent; an empty cell of a parameter is an empty text.
-fn message(headers: &csv::StringRecord, record: &csv::StringRecord, run: &str, number: usize) -> Value {
+fn message(headers: &csv::StringRecord, record: &csv::StringRecord, keys: &mut Keys) -> Value {
     let (mut message, mut params, mut metadata) = (Map::new(), Map::new(), Map::new());
     for (header, cell) in headers.iter().zip(record.iter()) {
         if let Some(name) = header.strip_prefix("metadata.") {
@@ -130,8 +133,13 @@ fn message(headers: &csv::StringRecord, record: &csv::StringRecord, run: &str, n
         } else if !FIELDS.contains(&header) {
             params.insert(header.to_owned(), cell.into());
         } else if !cell.is_empty() {
-            let number = (header == "expires_in_s").then(|| cell.parse::<i64>().ok()).flatten();
-            message.insert(header.to_owned(), number.map_or_else(|| cell.into(), Value::from));
+            // What is no number or no flag goes as it is: the API says what is wrong with it.
+            let typed = match header {
+                "expires_in_s" => cell.parse::<i64>().ok().map(Value::from),
+                "hold" => cell.parse::<bool>().ok().map(Value::from),
+                _ => None,
+            };
+            message.insert(header.to_owned(), typed.unwrap_or_else(|| cell.into()));
         }
     }
     if !params.is_empty() && !message.contains_key("text") {
@@ -140,19 +148,34 @@ fn message(headers: &csv::StringRecord, record: &csv::StringRecord, run: &str, n
     if !metadata.is_empty() {
         message.insert("metadata".to_owned(), metadata.into());
     }
-    message.entry("idempotency_key").or_insert_with(|| key(run, number, record).into());
+    message.entry("idempotency_key").or_insert_with(|| keys.next(record).into());
     message.into()
 }
 
-/// The same for the same line of the same run.
-fn key(run: &str, number: usize, record: &csv::StringRecord) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in [run, &number.to_string()].into_iter().chain(record.iter()) {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
+/// Idempotency keys of a run's lines: the same for the same line of the same run.
+struct Keys<'a> {
+    run: &'a str,
+    /// How many lines of each content there were.
+    seen: HashMap<String, usize>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(run: &'a str) -> Self {
+        Self { run, seen: HashMap::new() }
     }
-    let digest = context.finish();
-    format!("file-{}", digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+
+    fn next(&mut self, record: &csv::StringRecord) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in std::iter::once(self.run).chain(record.iter()) {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let digest = context.finish();
+        let key = format!("file-{}", digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let before = self.seen.entry(key.clone()).or_default();
+        *before += 1;
+        if *before == 1 { key } else { format!("{key}-{before}") }
+    }
 }
 
 /// Sends lines until none of them is refused only for now.
@@ -246,19 +269,25 @@ mod tests {
 
     #[test]
     fn a_line_is_a_message_whose_other_columns_are_parameters() {
-        let headers = record(&["to", "name", "reference", "metadata.shop", "expires_in_s"]);
-        let read = message(&headers, &record(&["+8613800138000", "Ada", "", "berlin", "60"]), "run", 0);
+        let headers = record(&["to", "name", "reference", "metadata.shop", "expires_in_s", "hold"]);
+        let read = message(&headers, &record(&["+8613800138000", "Ada", "", "berlin", "60", "true"]), &mut Keys::of("run"));
         let key = read["idempotency_key"].clone();
-        let expected = json!({"to": "+8613800138000", "params": {"name": "Ada"}, "metadata": {"shop": "berlin"}, "expires_in_s": 60, "idempotency_key": key});
+        let (to, params, metadata) = ("+8613800138000", json!({"name": "Ada"}), json!({"shop": "berlin"}));
+        let expected = json!({"to": to, "params": params, "metadata": metadata, "expires_in_s": 60, "hold": true, "idempotency_key": key});
         assert_eq!(read, expected);
     }
 
     #[test]
     fn the_same_line_of_the_same_run_has_the_same_key_and_no_other_has() {
-        let line = record(&["+8613800138000", "Ada"]);
-        assert_eq!(key("run", 1, &line), key("run", 1, &line));
-        for other in [key("other", 1, &line), key("run", 2, &line), key("run", 1, &record(&["+8613800138000", "Bob"]))] {
-            assert_ne!(key("run", 1, &line), other);
-        }
+        let (ada, bob) = (record(&["+8613800138000", "Ada"]), record(&["+8613800138000", "Bob"]));
+        let keys = |run: &str, lines: &[&csv::StringRecord]| -> Vec<String> {
+            let mut keys = Keys::of(run);
+            lines.iter().map(|line| keys.next(line)).collect()
+        };
+        let whole = keys("run", &[&ada, &bob, &ada]);
+        assert_eq!(whole, keys("run", &[&ada, &bob, &ada]));
+        assert!(whole[0] != whole[1] && whole[0] != whole[2], "equal lines are two messages");
+        assert_eq!(whole[1], keys("run", &[&bob])[0], "a line that is taken out changes no other");
+        assert_ne!(whole[0], keys("other", &[&ada])[0]);
     }
 }

@@ -8,3 +8,4 @@ mod idempotency;
 mod refusals;
 mod schema;
 mod send;
+mod shell;
