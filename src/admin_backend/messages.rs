@@ -115,7 +115,6 @@ impl AdminBackend {
             max_price: message.max_price.map(|price| price.to_string()),
             cost: total(&record.attempts),
             traceparent: message.traceparent.clone(),
-            duplicate_of: None,
             attempts: record.attempts.iter().map(attempt).collect(),
             receipts: record
                 .receipts

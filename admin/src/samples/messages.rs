@@ -85,7 +85,6 @@ fn detail(row: MessageRow, attempts: Vec<AttemptView>, receipts: Vec<ReceiptView
         max_price: None,
         cost: attempts.iter().find_map(|attempt| attempt.cost.clone()),
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
-        duplicate_of: None,
         attempts,
         receipts,
         row,

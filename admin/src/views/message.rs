@@ -67,7 +67,6 @@ pub struct MessageDetail {
     /// Amount with currency.
     pub cost: Option<String>,
     pub traceparent: Option<String>,
-    pub duplicate_of: Option<MessageId>,
     pub attempts: Vec<AttemptView>,
     pub receipts: Vec<ReceiptView>,
 }
