@@ -66,12 +66,7 @@ impl<'a> Session<'a> {
     post, path = "/v1/admin/session", tag = "Tokens and sessions", operation_id = "log_in", request_body(content = LogInRequest),
     responses((status = 200, description = "A session", body = Session)), security(()),
 )]
-async fn log_in(
-    origin: Origin,
-    _: NoParameters,
-    State(api): State<Api>,
-    body: Result<Body<Object>, Problem>,
-) -> Result<Response, Problem> {
+async fn log_in(origin: Origin, _: NoParameters, State(api): State<Api>, body: Result<Body<Object>, Problem>) -> Result<Response, Problem> {
     let Body(Object(body)) = body?;
     let mut faults = Vec::new();
     let mut fields = Fields::new("", &body, &mut faults);
