@@ -46,7 +46,7 @@ pub struct Simulate {
     #[arg(long, value_name = "DIR")]
     all: Option<PathBuf>,
     /// With --all: how many seeds each
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..), requires = "all")]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..), requires = "all", conflicts_with = "scenario")]
     seeds: u64,
 }
 

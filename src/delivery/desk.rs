@@ -154,7 +154,15 @@ impl Desk {
     /// Asks the fleet for a call that is written down before it is made; nothing if another desk has the fleet now.
     pub(super) fn reserve(&self, now: Moment, ask: &Ask<'_>) -> Option<Choice> {
         let mut fleet = self.fleet();
-        self.successor.get().is_none().then(|| fleet.reserve(now, ask))
+        let choice = self.successor.get().is_none().then(|| fleet.reserve(now, ask));
+        drop(fleet);
+        // A call that ends wakes one message, but may have made room for many: a suspicion dissolves with it, or a cap has grown.
+        if let Some(Choice::Call(ticket)) = &choice
+            && ticket.leaves_room()
+        {
+            self.freed.one();
+        }
+        choice
     }
 
     /// The call of a ticket goes out now.
@@ -335,3 +343,6 @@ impl Callbacks {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

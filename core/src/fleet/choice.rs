@@ -44,11 +44,17 @@ pub struct Ticket {
     pub(super) call: u64,
     pub(super) segments: u32,
     pub(super) probe: bool,
+    pub(super) more: bool,
 }
 
 impl Ticket {
     /// Whether this call finds out if a provider that was out has come back.
     pub const fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// Whether somebody who waits for the same provider would find room too: whoever was woken wakes the next.
+    pub const fn leaves_room(&self) -> bool {
+        self.more
     }
 }

@@ -9,13 +9,11 @@ use smallvec::SmallVec;
 use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticket, WaitReason, Why};
 use crate::{
     health::{LastResort, Probe, Standing},
-    limits::{Full, Limits},
+    limits::{ASK_AGAIN, Full, Limits},
     select::{Candidate, Candidates},
     time::Moment,
 };
 
-/// How soon to ask again when only an ended call makes room.
-const ASK_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
 /// How soon to ask again where people have paused everybody.
 const PAUSED: std::time::Duration = std::time::Duration::from_secs(1);
 /// A wait is never shorter.
@@ -25,6 +23,8 @@ const MOMENT: std::time::Duration = std::time::Duration::from_millis(1);
 #[derive(Default)]
 struct Survey {
     open: Candidates,
+    /// They would take it, but have just said that they are asked too much.
+    eased: Candidates,
     probe: Option<usize>,
     passed: SmallVec<[Passed; 2]>,
     /// Sum of configured weights over all candidates.
@@ -204,6 +204,8 @@ impl Fleet {
                 Standing::Open { factor } => factor,
                 Standing::Probe => 0.0,
                 Standing::Suspected => {
+                    // Whoever waits has a place in line: one answer may let all of them go.
+                    limits.refused(now, place, ask.lane, now + ASK_AGAIN);
                     survey.out_until(now + ASK_AGAIN);
                     survey.pass(member, Because::Suspected);
                     continue;
@@ -222,13 +224,14 @@ impl Fleet {
             }
             if member.in_flight >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
                 // Also this wait has its lane's precedence: the next slot is not for a lower one.
-                limits.refused(now, place, ask.lane);
+                limits.refused(now, place, ask.lane, now + ASK_AGAIN);
                 survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place);
                 survey.pass(member, Because::InFlight);
                 continue;
             }
             match limits.room(now, place, ask.segments, ask.lane) {
                 Ok(()) if standing == Standing::Probe => survey.probe = survey.probe.or(Some(place)),
+                Ok(()) if now < member.eased_until => survey.eased.push(member.candidate(place, factor)),
                 Ok(()) => survey.open.push(member.candidate(place, factor)),
                 Err(Full::Rate(at)) => {
                     survey.wait_for_room(at, WaitReason::Rate, place);
@@ -239,6 +242,9 @@ impl Fleet {
                     survey.pass(member, Because::InFlight);
                 }
             }
+        }
+        if survey.open.is_empty() {
+            std::mem::swap(&mut survey.open, &mut survey.eased);
         }
         survey
     }
@@ -251,11 +257,13 @@ impl Fleet {
             Manner::LeastBad => Some(Probe::LeastBad),
             Manner::Selected(_) | Manner::Only | Manner::PartlyIll => None,
         };
+        ask.candidates.iter().filter(|other| **other != place).for_each(|other| limits.served_elsewhere(*other, ask.lane));
         let member = &mut self.members[place];
         member.in_flight += 1;
+        let more = limits.has_room_for_waiting(now, place) && member.in_flight < member.health.in_flight_cap(now);
         let call = member.health.started(now, probe);
         let probe = probe.is_some();
         let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
-        Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, probe }
+        Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, probe, more }
     }
 }

@@ -35,6 +35,9 @@ use crate::{
     time::Moment,
 };
 
+/// A provider that throttles for the first time is spared for this long, or for what it asks for if that is less: a second that it
+/// counts is over then, and what it takes is learned from the start of the next one.
+const EASED: Duration = Duration::from_secs(1);
 /// Events kept until they are taken; beyond it the oldest are dropped, so that a fleet nobody listens to stays bounded.
 const EVENTS_KEPT: usize = 1_000;
 
@@ -61,6 +64,8 @@ struct Member {
     spec: ProviderSpec,
     health: Health,
     in_flight: u32,
+    /// It has just said that it is asked too much: until then whoever has a choice goes elsewhere.
+    eased_until: Moment,
     operator: Operator,
     weight_set: Option<u32>,
 }
@@ -77,7 +82,7 @@ enum Operator {
 impl Member {
     fn new(id: u32, spec: ProviderSpec, process: u64, now: Moment) -> Self {
         let health = Health::new(settings(&spec), process, now);
-        Self { id, spec, health, in_flight: 0, operator: Operator::Silent, weight_set: None }
+        Self { id, spec, health, in_flight: 0, eased_until: now, operator: Operator::Silent, weight_set: None }
     }
 
     fn weight(&self) -> u32 {
@@ -164,7 +169,10 @@ impl Fleet {
     ) {
         let Some(place) = self.give_back(limits, &ticket) else { return };
         if outcome == Outcome::Throttled {
-            limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
+            let is_news = limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
+            if is_news {
+                self.members[place].eased_until = now + retry_after.unwrap_or(EASED).min(EASED);
+            }
         }
         self.members[place].health.ended(now, ticket.call, ticket.started, ticket.probe, outcome, &mut self.dice);
         self.collect(now, place);

@@ -23,7 +23,7 @@ const COSTLY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_sec
 const PRESSED: Duration = Duration::from_secs(5);
 /// At low traffic a probe is a large part of it: at most one in the time of so many messages, up to a limit.
 const MESSAGES_A_PROBE: f64 = 30.0;
-const COSTLY_MOST: Duration = Duration::from_secs(45);
+const COSTLY_MOST: Duration = Duration::from_secs(32);
 /// A relapse so soon after the ramp's middle doubles the ejection, up to a limit.
 const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
 const RELAPSE_MOST: Duration = Duration::from_secs(30);

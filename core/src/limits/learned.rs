@@ -88,15 +88,16 @@ impl Learned {
         }
     }
 
-    /// A call of `segments` that went out at `started` was throttled.
-    pub fn throttled(&mut self, now: Moment, started: Moment, segments: u32, retry_after: Option<Duration>) {
+    /// A call of `segments` that went out at `started` was throttled. True if that says something new: the provider takes less
+    /// than was believed.
+    pub fn throttled(&mut self, now: Moment, started: Moment, segments: u32, retry_after: Option<Duration>) -> bool {
         if let Some(pause) = retry_after.filter(|pause| *pause > SERVED_BY_RATE) {
             self.blocked_until = self.blocked_until.max(now + pause.min(SHUT_MOST));
         }
-        let Some(pace) = &mut self.pace else { return };
+        let Some(pace) = &mut self.pace else { return false };
         pace.take_back(started, segments);
         if self.limit.is_some_and(|limit| started <= limit.cut_at) {
-            return;
+            return false;
         }
         let taken = f64::from(pace.in_second_before(started)).max(1.0);
         let (hold, sent) = match self.limit {
@@ -104,7 +105,9 @@ impl Learned {
             Some(old) => (HOLD_FIRST, old.sent.max(taken)),
             None => (HOLD_FIRST, taken + f64::from(segments)),
         };
+        let is_news = self.limit.is_none_or(|old| taken < old.base / CONFIRMS || taken > old.base * CONFIRMS);
         self.limit = Some(Limit { base: taken, cut_at: now, hold, sent });
+        is_news
     }
 }
 
@@ -156,7 +159,8 @@ mod tests {
         let mut learned = Learned::default();
         (0..30).for_each(|call| learned.submitted(at(call * 20), 1));
         // The last ten were too many.
-        (20..30).for_each(|call| learned.throttled(at(700), at(call * 20), 1, None));
+        let news = (20..30).filter(|call| learned.throttled(at(700), at(call * 20), 1, None)).count();
+        assert_eq!(news, 1, "ten answers, one lesson");
         assert!((learned.per_s(at(700)) - 20.0).abs() < 1e-9, "{}", learned.per_s(at(700)));
         assert_eq!(learned.blocked_until(), Moment::ZERO, "nobody asked for silence");
         assert!((learned.per_s(at(5_600)) - 20.0).abs() < 1e-9, "held for five seconds");

@@ -18,9 +18,15 @@ use self::spacing::{CATCHES_UP, Spacing};
 pub use self::{learned::Learned, window::Window};
 use crate::{message::Lane, time::Moment};
 
-/// A lane that was refused keeps lower lanes off the provider for this long, or until it is served: long enough that a
-/// woken message comes first, short enough that a message that went elsewhere does not block anybody.
+/// How soon to ask again when only an ended call makes room. Whoever waits is woken by that; this is for wakes that are lost.
+pub const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A lane that was refused keeps lower lanes off the provider until it is served, here or elsewhere, or until this long after the
+/// time at which it was told to ask again: long enough that a woken message comes first, short enough that one that has left
+/// does not block anybody.
 const PRECEDENCE: Duration = Duration::from_millis(50);
+/// Nobody waits longer without leaving the line: messages park then.
+const STANDS_IN_LINE: Duration = Duration::from_secs(1);
 
 /// The contract of one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +61,10 @@ struct Gate {
     departed: Spacing,
     learned: Learned,
     in_flight: u32,
-    /// When a lane was refused last, by [`Lane::index`].
-    refused: [Option<Moment>; Lane::ALL.len()],
+    /// Until when a lane that was refused comes before lower ones, by [`Lane::index`].
+    waits_until: [Option<Moment>; Lane::ALL.len()],
+    /// Until when somebody may still wait, of whatever lane.
+    waited_for_until: Moment,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +84,8 @@ impl Gate {
             departed: Spacing::default(),
             learned: Learned::default(),
             in_flight: 0,
-            refused: [None; Lane::ALL.len()],
+            waits_until: [None; Lane::ALL.len()],
+            waited_for_until: Moment::ZERO,
         }
     }
 
@@ -113,7 +122,14 @@ impl Gate {
     }
 
     fn is_preceded(&self, now: Moment, lane: Lane) -> bool {
-        self.refused[..lane.index()].iter().flatten().any(|refused| now.since(*refused) < PRECEDENCE)
+        self.waits_until[..lane.index()].iter().flatten().any(|until| now < *until)
+    }
+
+    /// A lane was refused and told to ask again at `at`.
+    fn refuse(&mut self, now: Moment, lane: Lane, at: Moment) {
+        let until = at.clamp(now, now + STANDS_IN_LINE) + PRECEDENCE;
+        self.waits_until[lane.index()] = Some(until);
+        self.waited_for_until = self.waited_for_until.max(until);
     }
 }
 
@@ -150,15 +166,28 @@ impl Limits {
             _ if gate.is_preceded(now, lane) => Full::Rate(now + PRECEDENCE),
             _ => return Ok(()),
         };
-        gate.refused[lane.index()] = Some(now);
+        gate.refuse(now, lane, if let Full::Rate(at) = full { at } else { now + ASK_AGAIN });
         Err(full)
     }
 
-    /// Somebody of this lane waits for room that is not the limits' to give.
-    pub fn refused(&mut self, now: Moment, provider: usize, lane: Lane) {
+    /// Somebody of this lane waits for room that is not the limits' to give, and asks again at `at`.
+    pub fn refused(&mut self, now: Moment, provider: usize, lane: Lane, at: Moment) {
         if let Some(gate) = self.gates.get_mut(provider) {
-            gate.refused[lane.index()] = Some(now);
+            gate.refuse(now, lane, at);
         }
+    }
+
+    /// A message of this lane that may have waited here goes elsewhere.
+    pub fn served_elsewhere(&mut self, provider: usize, lane: Lane) {
+        if let Some(gate) = self.gates.get_mut(provider) {
+            gate.waits_until[lane.index()] = None;
+        }
+    }
+
+    /// Whether somebody waits for this provider who could have room now.
+    pub fn has_room_for_waiting(&mut self, now: Moment, provider: usize) -> bool {
+        let Some(gate) = self.gates.get_mut(provider) else { return false };
+        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.window.free_at(now, 1) <= now
     }
 
     /// Takes room for a call that goes out now.
@@ -168,7 +197,7 @@ impl Limits {
         gate.chosen.take(now, segments, gate.seconds());
         gate.learned.submitted(now, segments);
         gate.in_flight += 1;
-        gate.refused[lane.index()] = None;
+        gate.waits_until[lane.index()] = None;
     }
 
     /// A call that took room at `taken` goes out only now.
@@ -194,11 +223,9 @@ impl Limits {
         }
     }
 
-    /// The provider answered a call of `segments`, submitted at `started`, that it was too fast.
-    pub fn throttled(&mut self, now: Moment, provider: usize, started: Moment, segments: u32, retry_after: Option<Duration>) {
-        if let Some(gate) = self.gates.get_mut(provider) {
-            gate.learned.throttled(now, started, segments, retry_after);
-        }
+    /// The provider answered a call of `segments`, submitted at `started`, that it was too fast. True if nobody knew.
+    pub fn throttled(&mut self, now: Moment, provider: usize, started: Moment, segments: u32, retry_after: Option<Duration>) -> bool {
+        self.gates.get_mut(provider).is_some_and(|gate| gate.learned.throttled(now, started, segments, retry_after))
     }
 
     /// This process's part of the contract, 0 to 1, until `until`; then it has none.

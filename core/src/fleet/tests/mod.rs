@@ -80,6 +80,22 @@ fn a_full_provider_says_when_it_has_room() {
 }
 
 #[test]
+fn a_provider_that_throttles_is_spared_for_a_second_unless_nobody_else_has_room() {
+    let mut fleet = fleet(vec![spec("a"), ProviderSpec { max_in_flight: 20, ..spec("b") }]);
+    for number in 0..20 {
+        let ticket = call(&mut fleet, at(number * 20), &Ask { candidates: &[0], ..ASK });
+        fleet.ended(at(number * 20 + 1), ticket, Outcome::Accepted, None);
+    }
+    let too_many = call(&mut fleet, at(500), &Ask { candidates: &[0], ..ASK });
+    fleet.ended(at(600), too_many, Outcome::Throttled, None);
+    for number in 0..20 {
+        assert_eq!(call(&mut fleet, at(610 + number), &ASK).provider, 1);
+    }
+    assert_eq!(call(&mut fleet, at(1_500), &ASK).provider, 0, "the other one is full");
+    assert_eq!(call(&mut fleet, at(1_700), &ASK).provider, 0, "its second is over");
+}
+
+#[test]
 fn a_paused_provider_gets_nothing_until_a_person_resumes_it() {
     let mut fleet = fleet(vec![spec("a"), spec("b")]);
     let order = |command| Order { command, actor: "ada".into(), reason: "maintenance".into() };
