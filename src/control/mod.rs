@@ -18,6 +18,7 @@ pub mod diff;
 pub mod erasures;
 pub mod fields;
 mod housekeeping;
+mod jwt;
 mod key_uses;
 pub mod keys;
 mod local;

@@ -8,11 +8,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jsonwebtoken::{DecodingKey, EncodingKey};
 use tidings_core::time::Timestamp;
 use uuid::Uuid;
 
-use super::{audit::ChainKey, model::SealedSecret, snapshot::Unreadable};
+use super::{
+    audit::ChainKey,
+    jwt::{SigningKey, Token},
+    model::SealedSecret,
+    snapshot::Unreadable,
+};
 use crate::seal::{Keyring, LookupKey};
 
 pub const AUDIT: &str = "audit";
@@ -26,14 +30,6 @@ pub const SIGNING: &str = "signing.";
 const PURPOSE: &str = "installation secret";
 /// A node hears of a new signing key by polling every second at the latest; ten leave room for one that is slow.
 pub const SIGNING_LEAD: Duration = Duration::from_secs(10);
-
-/// A key that signs or has signed access tokens.
-pub struct SigningKey {
-    pub encoding: EncodingKey,
-    pub decoding: DecodingKey,
-    pub active_from: Timestamp,
-    pub retires_at: Option<Timestamp>,
-}
 
 /// All of them, ready for use.
 #[derive(Default)]
@@ -67,12 +63,7 @@ impl OpenSecrets {
                 REFRESH => opened.refresh = <&[u8; 32]>::try_from(plain.as_slice()).ok().map(LookupKey::new),
                 name => {
                     let Some(kid) = name.strip_prefix(SIGNING) else { continue };
-                    let key = SigningKey {
-                        encoding: EncodingKey::from_secret(&plain),
-                        decoding: DecodingKey::from_secret(&plain),
-                        active_from: secret.active_from,
-                        retires_at: secret.retires_at,
-                    };
+                    let key = SigningKey::new(kid, &plain, secret.active_from, secret.retires_at);
                     opened.signing.insert(kid.to_owned(), key);
                 }
             }
@@ -97,16 +88,19 @@ impl OpenSecrets {
         self.data.as_ref()
     }
 
-    /// The key that a token names, if it verifies anything at `now`.
-    pub fn verifying(&self, kid: &str, now: Timestamp) -> Option<&SigningKey> {
-        self.signing.get(kid).filter(|key| key.retires_at.is_none_or(|end| now < end))
+    /// The claims of a token that one of the keys signed which verify at `now`.
+    pub fn claims(&self, token: &str, now: Timestamp) -> Option<Vec<u8>> {
+        let token = Token::split(token)?;
+        // There are a handful: the one that signs, and those before it whose tokens have not ended.
+        let key = self.signing.values().find(|key| key.has_header(token.header))?;
+        key.verifies(now).then(|| key.open(&token))?
     }
 
     /// The newest key that may sign at `now`, with its `kid`.
     pub fn signing(&self, now: Timestamp) -> Option<(&str, &SigningKey)> {
         self.signing
             .iter()
-            .filter(|(_, key)| key.active_from <= now && key.retires_at.is_none_or(|end| now < end))
+            .filter(|(_, key)| key.may_sign(now))
             .max_by_key(|(kid, key)| (key.active_from, kid.as_str()))
             .map(|(kid, key)| (kid.as_str(), key))
     }

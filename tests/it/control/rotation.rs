@@ -129,12 +129,16 @@ async fn a_new_signing_key_signs_once_every_node_has_it_and_the_old_one_verifies
     let world = World::new();
     let control = world.ready().await;
     let now = world.clock.now();
-    let before = control.snapshot().opened().signing(now).unwrap().0.to_owned();
+    let (before, token) = {
+        let snapshot = control.snapshot();
+        let (kid, key) = snapshot.opened().signing(now).unwrap();
+        (kid.to_owned(), key.sign(b"{}"))
+    };
     control.rotate_signing_key(&Actor::own(ActorId::command())).await.unwrap();
     let snapshot = control.snapshot();
     let kid = |after_s: u64| snapshot.opened().signing(now + Duration::from_secs(after_s)).map(|(kid, _)| kid.to_owned());
     assert_eq!(kid(5), Some(before.clone()));
     assert_ne!(kid(15), Some(before.clone()));
-    let verifies = |after_s: u64| snapshot.opened().verifying(&before, now + Duration::from_secs(after_s)).is_some();
+    let verifies = |after_s: u64| snapshot.opened().claims(&token, now + Duration::from_secs(after_s)).is_some();
     assert!(verifies(900) && !verifies(1_000));
 }

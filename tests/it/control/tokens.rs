@@ -247,9 +247,8 @@ fn no_text_makes_the_token_parser_panic_or_lets_anybody_in() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2_000));
     runner
         .run(&texts, |text| {
-            // Some last characters of base64 do not count; every other change must be refused.
             if auth::verify(&snapshot, &text, now).is_ok() {
-                prop_assert_eq!(&text[..text.len() - 1], &genuine[..genuine.len() - 1]);
+                prop_assert_eq!(&text, &genuine);
             }
             Ok(())
         })
