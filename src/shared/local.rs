@@ -131,6 +131,13 @@ impl Shared for Local {
         Ok(answers)
     }
 
+    async fn correct(&self, reservations: &[Reservation], keep: Duration) -> Result<(), Away> {
+        let until = self.clock.moment() + keep;
+        let kept = reservations.iter().map(|reservation| (reservation.key, Kept { value: (reservation.id, reservation.body), until }));
+        self.tables().keys.extend(kept);
+        Ok(())
+    }
+
     async fn complete_since(&self) -> Result<Option<i64>, Away> {
         Ok(self.tables().complete_since)
     }

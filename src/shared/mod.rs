@@ -139,6 +139,9 @@ pub trait Shared: Send + Sync {
     /// Reserves idempotency keys: the first to come wins.
     async fn reserve(&self, reservations: &[Reservation], keep: Duration) -> Result<Vec<Reserved>, Away>;
 
+    /// Reserves keys as somebody says who knows it from the store, over whatever was reserved.
+    async fn correct(&self, reservations: &[Reservation], keep: Duration) -> Result<(), Away>;
+
     /// Since when no idempotency key can be missing, in milliseconds since 1970; `None` if nobody knows.
     async fn complete_since(&self) -> Result<Option<i64>, Away>;
 

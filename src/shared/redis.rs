@@ -259,6 +259,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What stands under an idempotency key.
+fn reserved(reservation: &Reservation) -> Vec<u8> {
+    [reservation.id.uuid().as_bytes().as_slice(), &reservation.body].concat()
+}
+
 #[async_trait]
 impl Shared for Redis {
     async fn claims(&self, ids: &[MessageId]) -> Result<Vec<Option<Claim>>, Away> {
@@ -300,7 +305,7 @@ impl Shared for Redis {
         let invocations = reservations.iter().map(|reservation| {
             let mut invocation = self.scripts.reserve.prepare_invoke();
             invocation.key(self.key("idem", Uuid::from_bytes(reservation.key).simple()));
-            invocation.arg([reservation.id.uuid().as_bytes().as_slice(), &reservation.body].concat()).arg(millis(keep));
+            invocation.arg(reserved(reservation)).arg(millis(keep));
             invocation
         });
         let answers = self.many(&self.scripts.reserve, invocations.collect()).await?;
@@ -315,6 +320,15 @@ impl Shared for Redis {
             _ => Err(nonsense()),
         };
         answers.into_iter().map(answer).collect()
+    }
+
+    async fn correct(&self, reservations: &[Reservation], keep: Duration) -> Result<(), Away> {
+        let mut pipeline = Pipeline::with_capacity(reservations.len());
+        for reservation in reservations {
+            let key = self.key("idem", Uuid::from_bytes(reservation.key).simple());
+            pipeline.cmd("SET").arg(key).arg(reserved(reservation)).arg("PX").arg(millis(keep)).ignore();
+        }
+        self.ask(async |connection| pipeline.query_async(connection).await).await
     }
 
     async fn complete_since(&self) -> Result<Option<i64>, Away> {

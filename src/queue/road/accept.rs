@@ -17,6 +17,9 @@ impl Road {
         let keyed: Vec<usize> = (0..messages.len()).filter(|index| messages[*index].idempotency.is_some()).collect();
         let mut answers = vec![Accepting::New; messages.len()];
         if !keyed.is_empty() {
+            if self.keys.nobody_knows() {
+                return Err(Error::Unavailable(anyhow::anyhow!("nobody knows yet which keys were used")));
+            }
             match self.reserve(&messages, &keyed).await? {
                 Some(reserved) => self.apply(&mut messages, &keyed, &reserved, &mut answers).await?,
                 // Redis is away: the store knows every key, once the recorder has written what came before.
@@ -30,7 +33,7 @@ impl Road {
         Ok(answers)
     }
 
-    /// Reserves the keys; nothing if Redis is away.
+    /// Reserves the keys; nothing if Redis is away or has forgotten.
     async fn reserve(&self, messages: &[NewMessage], keyed: &[usize]) -> Result<Option<Vec<Reserved>>, Error> {
         let reservations: Vec<Reservation> = keyed
             .iter()
@@ -40,12 +43,19 @@ impl Road {
             })
             .collect();
         match self.parts.shared.reserve(&reservations, IDEMPOTENCY_LASTS).await {
-            Ok(reserved) => Ok(Some(reserved)),
-            Err(_) => {
+            Ok(reserved) if !reserved.contains(&Reserved::New) || !self.keys.complete() || self.redis_remembers().await => {
+                Ok(Some(reserved))
+            }
+            _ => {
                 self.keys.went_away(self.parts.clock.now());
                 Ok(None)
             }
         }
+    }
+
+    /// Whoever empties Redis takes the word with it that its keys are complete.
+    async fn redis_remembers(&self) -> bool {
+        matches!(self.parts.shared.complete_since().await, Ok(Some(_)))
     }
 
     /// What was reserved before is published again under the first id: whoever reserved it may have died before it published.
@@ -56,18 +66,20 @@ impl Road {
         reserved: &[Reserved],
         answers: &mut [Accepting],
     ) -> Result<(), Error> {
-        let now = self.parts.clock.now();
-        for (index, reserved) in keyed.iter().zip(reserved) {
+        let stored = if self.keys.complete() {
+            vec![None; keyed.len()]
+        } else {
+            // Redis may have forgotten, and may since have reserved a forgotten key for another message.
+            let keys: Vec<[u8; 16]> = keyed.iter().filter_map(|index| Some(messages[*index].idempotency?.key)).collect();
+            self.ask_store(self.parts.store.repeats_of(&keys, self.parts.clock.now())).await?
+        };
+        for ((index, reserved), stored) in keyed.iter().zip(reserved).zip(stored) {
             let new = &mut messages[*index];
             let Some(idempotency) = new.idempotency else { continue };
-            let first = match reserved {
-                Reserved::Known(id, body) => Some((*id, *body)),
-                // A miss counts only if Redis cannot have forgotten.
-                Reserved::New if self.keys.complete() => None,
-                Reserved::New => {
-                    let known = self.ask_store(self.parts.store.repeat_of(idempotency.key, now)).await?;
-                    known.map(|first| (first.id, first.body))
-                }
+            let first = match (stored, reserved) {
+                (Some(first), _) => Some((first.id, first.body)),
+                (None, Reserved::Known(id, body)) => Some((*id, *body)),
+                (None, Reserved::New) => None,
             };
             let Some((id, body)) = first else { continue };
             if body != idempotency.body {

@@ -1,8 +1,8 @@
 //! Which idempotency keys Redis can be trusted to know.
 //!
-//! A miss in Redis counts only while Redis cannot have forgotten: not after it was away or came back with less than it had.
-//! Until then the store is asked too, and as soon as the recorder has written everything that was accepted before, Redis is
-//! told again what the store knows.
+//! A miss in Redis counts only while Redis cannot have forgotten: not after it was away, came back with less than it had, or was
+//! emptied under us. Then keyed messages are not taken until the recorder has written everything that was accepted before;
+//! from there the store is asked first, and Redis is told again what the store knows.
 
 use std::{
     sync::{
@@ -41,6 +41,11 @@ impl Keys {
     /// Whether the store alone can tell every key that was used.
     pub fn store_knows_all(&self) -> bool {
         self.recorded.load(Ordering::Acquire)
+    }
+
+    /// Redis forgot, and the recorder has not written yet what it forgot: nobody can tell whether a key was used.
+    pub fn nobody_knows(&self) -> bool {
+        !self.store_knows_all() && self.away_since().is_some()
     }
 
     pub fn went_away(&self, now: Timestamp) {
@@ -112,7 +117,8 @@ async fn told_again(road: &Arc<Road>) -> bool {
     let Ok(keys) = road.ask_store(road.parts.store.keys_since(lost_from, MOST)).await else { return false };
     let all = keys.len() < MOST;
     for chunk in keys.chunks(CHUNK) {
-        if shared.reserve(chunk, IDEMPOTENCY_LASTS).await.is_err() {
+        // Over what was reserved meanwhile by somebody whom the store then told of the first message.
+        if shared.correct(chunk, IDEMPOTENCY_LASTS).await.is_err() {
             return false;
         }
     }

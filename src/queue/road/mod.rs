@@ -147,6 +147,11 @@ impl Road {
         keys::watch(&self).await;
     }
 
+    /// Whether Redis alone can tell every key that was used.
+    pub fn keys_are_complete(&self) -> bool {
+        self.keys.complete()
+    }
+
     /// Begins consuming for a worker.
     pub fn consume(self: &Arc<Self>, intake: Intake) -> Result<(), KafkaError> {
         let names = self.parts.topics.lanes();

@@ -2,13 +2,14 @@
 
 use std::{process::Command, sync::Arc, time::Duration};
 
+use redis::AsyncCommands;
 use sqlx::{Connection, PgConnection};
 use tidings::{
     clock::Clock,
     queue::kafka::{Producer, Publish},
     seal::Keyring,
     store::{
-        Lease, Messages,
+        Accepting, Error, Idempotency, Lease, Messages, NewMessage,
         postgres::{Connections, PostgresStore},
     },
 };
@@ -126,4 +127,37 @@ async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
         dead("list").lines().count() >= 2 * letters
     })
     .await;
+}
+
+/// Everything that Redis holds under a name is gone, and nobody's connection broke.
+async fn emptied(name: &str) {
+    let mut redis = redis::Client::open(servers::redis().unwrap()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis.keys(format!("{name}:*")).await.unwrap();
+    let _: usize = redis.del(keys).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_redis_forgot_is_never_accepted_twice() {
+    let Some(mut on_kafka) = queue::on_kafka_unrecorded().await else { return };
+    let road = Arc::clone(&on_kafka.road);
+    let keyed = |body| NewMessage { idempotency: Some(Idempotency { key: [1; 16], body: [body; 16] }), ..new(message(Category::Otp)) };
+    // Nothing was recorded yet, and nothing was sent: all keys are known.
+    eventually(async || road.keys_are_complete()).await;
+    let first = keyed(1);
+    let id = first.message.id;
+    assert_eq!(road.accept(vec![first]).await.unwrap(), [Accepting::New]);
+
+    let name = on_kafka.topics.dead();
+    emptied(name.trim_end_matches(".dead")).await;
+    // The message lies in Kafka alone: neither Redis nor the store can tell.
+    for _ in 0..3 {
+        let answer = road.accept(vec![keyed(1)]).await;
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    }
+    on_kafka.record();
+    eventually(async || road.accept(vec![keyed(1)]).await.is_ok_and(|answers| answers == [Accepting::Repeated(id)])).await;
+    // Also once Redis, which has the key under another message since, is trusted again.
+    eventually(async || road.keys_are_complete()).await;
+    assert_eq!(road.accept(vec![keyed(1)]).await.unwrap(), [Accepting::Repeated(id)]);
+    assert_eq!(road.accept(vec![keyed(2)]).await.unwrap(), [Accepting::Mismatch]);
 }

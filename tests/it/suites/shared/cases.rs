@@ -86,6 +86,14 @@ pub async fn an_idempotency_key_is_reserved_once(shared: Arc<dyn Shared>) {
     assert_eq!(shared.reserve(&[reserve(1, second), reserve(3, second)], LONG).await.unwrap(), [known, Reserved::New]);
 }
 
+pub async fn a_reserved_key_is_corrected_by_whoever_knows_better(shared: Arc<dyn Shared>) {
+    let (first, second) = (message(), message());
+    let reserve = |id| Reservation { key: [1; 16], body: [9; 16], id };
+    assert_eq!(shared.reserve(&[reserve(second)], LONG).await.unwrap(), [Reserved::New]);
+    shared.correct(&[reserve(first)], LONG).await.unwrap();
+    assert_eq!(shared.reserve(&[reserve(second)], LONG).await.unwrap(), [Reserved::Known(first, [9; 16])]);
+}
+
 pub async fn completeness_is_unknown_until_somebody_says_so(shared: Arc<dyn Shared>) {
     assert_eq!(shared.complete_since().await.unwrap(), None);
     shared.set_complete_since(1_767_225_600_000).await.unwrap();

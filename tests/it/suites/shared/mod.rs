@@ -42,6 +42,7 @@ crate::suites::suite! {
         a_message_that_waited_is_opened_again_by_anybody,
         cancelling_wins_only_while_nothing_is_out,
         an_idempotency_key_is_reserved_once,
+        a_reserved_key_is_corrected_by_whoever_knows_better,
         completeness_is_unknown_until_somebody_says_so,
         what_is_told_is_heard_until_it_is_forgotten,
         nodes_that_spend_from_a_budget_are_counted,
