@@ -94,6 +94,7 @@ macro_rules! with_settings {
             $($(#[$own_about])* $own: $type,)*
             free_text: Option<bool>,
             live: Option<bool>,
+            #[schema(value_type = Option<u64>, format = Int64, maximum = 4_294_967_295_u64)]
             max_per_s: Option<u32>,
             daily_quota: Option<u64>,
             monthly_quota: Option<u64>,
