@@ -119,7 +119,7 @@ impl Node {
         if worker.is_some() {
             rung.begin_work(&intake, &receipts, &stop, &tasks)?;
         }
-        rung.meet_peers(role, &desks, clock, &stop, &tasks)?;
+        rung.meet_peers(role, &desks, (&metrics, clock), &stop, &tasks)?;
         if !rung.hands_over() {
             intake = Intake::default();
         }

@@ -23,6 +23,7 @@ use crate::{
     queue::kafka::Members,
     shared::{Redis, Shared},
     store::postgres::PostgresStore,
+    telemetry::{Metrics, metrics::GrantSource},
 };
 
 /// How often a process tells when nothing happened, and how often it looks whether something did.
@@ -50,6 +51,7 @@ pub struct Peers {
     /// The workers' consumer group, on the rung that has one.
     pub members: Option<Members>,
     pub desks: Arc<Desks>,
+    pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub node: Uuid,
 }
@@ -79,6 +81,7 @@ impl Peers {
         loop {
             let asked_at = self.clock.moment();
             let counted = self.count(with_kafka).await;
+            self.metrics.grants.granted(source(counted), self.clock.moment().since(asked_at));
             match members.swap(NOT_ASKED, Ordering::Relaxed) {
                 NOT_ASKED => {}
                 count => contracts.members(asked_at, count),
@@ -160,6 +163,15 @@ impl Peers {
                 }
             }
         }
+    }
+}
+
+/// Who the grant that follows from a count comes from.
+const fn source(counted: Counted) -> GrantSource {
+    match counted {
+        Counted { redis: Some(_), .. } => GrantSource::Redis,
+        Counted { store: Some(_), .. } => GrantSource::Store,
+        Counted { redis: None, store: None } => GrantSource::Floor,
     }
 }
 

@@ -104,7 +104,7 @@ impl Rung {
         };
         let Some(redis) = redis else { bail!("kafka.brokers needs redis.url: the rungs are climbed one after the other") };
         let told = Arc::default();
-        let (road, recording, recorder) = Self::kafka(config, (brokers, role), keyring, clock, (&store, &redis), &told).await?;
+        let (road, recording, recorder) = Self::kafka(config, (brokers, role), keyring, (metrics, clock), (&store, &redis), &told).await?;
         Ok(Self { messages: Arc::clone(&road) as _, documents, told, backing: Backing::Kafka { store, redis, road, recording, recorder } })
     }
 
@@ -133,7 +133,7 @@ impl Rung {
         config: &Config,
         (brokers, role): (&str, Role),
         keyring: &Arc<Keyring>,
-        clock: Clock,
+        (metrics, clock): (&Arc<Metrics>, Clock),
         (store, redis): (&Arc<PostgresStore>, &Arc<Redis>),
         told: &Arc<OnceLock<Arc<Confirm>>>,
     ) -> anyhow::Result<(Arc<Road>, CancellationToken, TaskTracker)> {
@@ -154,7 +154,8 @@ impl Rung {
         let (recording, recorder) = (CancellationToken::new(), TaskTracker::new());
         if role.works() {
             let (envelopes, store, told) = (envelopes.clone(), Arc::clone(store), Arc::clone(told));
-            let writes = Recorder::start(brokers, &group, &topics, envelopes, store, told).context("kafka.brokers")?;
+            let observed = (Arc::clone(metrics), clock);
+            let writes = Recorder::start(brokers, &group, &topics, envelopes, store, told, observed).context("kafka.brokers")?;
             recorder.spawn(writes.run(recording.clone()));
         }
         let road = Road::new(Parts {
@@ -213,7 +214,7 @@ impl Rung {
         &self,
         role: Role,
         desks: &Arc<Desks>,
-        clock: Clock,
+        (metrics, clock): (&Arc<Metrics>, Clock),
         stop: &CancellationToken,
         tasks: &TaskTracker,
     ) -> anyhow::Result<()> {
@@ -227,7 +228,8 @@ impl Rung {
             Backing::Kafka { road, .. } if role.works() => Some(road.members().context("kafka.brokers")?),
             _ => None,
         };
-        let peers = Peers { works: role.works(), redis, store: Arc::clone(store), members, desks: Arc::clone(desks), clock, node };
+        let (store, desks, metrics) = (Arc::clone(store), Arc::clone(desks), Arc::clone(metrics));
+        let peers = Peers { works: role.works(), redis, store, members, desks, metrics, clock, node };
         tasks.spawn(peers.run(stop.clone()));
         Ok(())
     }

@@ -15,18 +15,22 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     queue::{
         Envelopes, Fact, Settled,
         kafka::{Consumer, Record, Topics},
     },
     receipts::Confirm,
     store::{Error, Messages, NewMessage, ReceiptFact, postgres::PostgresStore},
+    telemetry::Metrics,
 };
 
 /// Facts in one transaction, at most.
 const BATCH: usize = 500;
 /// After the store failed.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How far it is behind is told as often when nothing comes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of each message of a batch.
 type Entries = HashMap<MessageId, (NewMessage, Option<Settled>)>;
@@ -39,6 +43,8 @@ pub struct Recorder {
     envelopes: Envelopes,
     store: Arc<PostgresStore>,
     told: Arc<OnceLock<Arc<Confirm>>>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
 impl Recorder {
@@ -50,28 +56,33 @@ impl Recorder {
         envelopes: Envelopes,
         store: Arc<PostgresStore>,
         told: Arc<OnceLock<Arc<Confirm>>>,
+        (metrics, clock): (Arc<Metrics>, Clock),
     ) -> Result<Self, crate::queue::kafka::KafkaError> {
         let names = topics.recorded();
         let arrived = Arc::new(Notify::new());
         let woken = Arc::clone(&arrived);
         let count = names.len();
         let consumer = Consumer::start(brokers, group, names, move |_| woken.notify_one())?;
-        Ok(Self { consumer, arrived, topics: count, envelopes, store, told })
+        Ok(Self { consumer, arrived, topics: count, envelopes, store, told, metrics, clock })
     }
 
     /// Runs until `stop`; what was not written by then comes again.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let records: Vec<Record> = (0..self.topics).flat_map(|topic| self.consumer.take(topic, BATCH)).collect();
+            self.metrics.recorder.lag.set(self.consumer.lag());
             if records.is_empty() {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = self.arrived.notified() => continue,
+                    () = tokio::time::sleep(LOOK_EVERY) => continue,
                 }
             }
+            let began = self.clock.moment();
             if !self.write(&records, &stop).await {
                 break;
             }
+            self.metrics.recorder.batch(records.len(), self.clock.moment().since(began));
             records.iter().for_each(|record| self.consumer.finish(record.token));
         }
         self.consumer.stop().await;
@@ -89,6 +100,7 @@ impl Recorder {
                 return true;
             }
             tracing::warn!(error = &error as &dyn std::error::Error, "the recorder waits for the store");
+            self.metrics.recorder.lag.set(self.consumer.lag());
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = tokio::time::sleep(PAUSE) => {}

@@ -8,14 +8,14 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
 use rdkafka::{
-    ClientContext, Message as _, Offset, TopicPartitionList,
+    ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
     error::KafkaError,
     message::BorrowedMessage,
@@ -31,6 +31,12 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMIT_EVERY: u32 = 500;
 /// Polls between two looks at how much waits.
 const BALANCE_EVERY: u32 = 64;
+
+/// How often the library counts how far behind this member is.
+const LAG_EVERY_MS: &str = "2000";
+
+/// What the library calls the state of a partition that it fetches.
+const FETCHED: &str = "active";
 
 /// Where a record stands. It is finished by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +77,8 @@ struct Shared {
     stopping: AtomicBool,
     /// Polls that brought an error, in a row.
     failing: AtomicBool,
+    /// Records of the partitions assigned here that are not committed, as the library last counted them.
+    lag: AtomicI64,
 }
 
 impl Shared {
@@ -174,12 +182,26 @@ impl Shared {
     }
 }
 
+/// Records of a partition that its group has not committed; none of a partition of others. Without a commit all are ahead.
+fn behind(partition: &rdkafka::statistics::Partition) -> i64 {
+    if partition.fetch_state != FETCHED || partition.hi_offset < 0 {
+        return 0;
+    }
+    let done = if partition.committed_offset < 0 { partition.lo_offset.max(0) } else { partition.committed_offset };
+    (partition.hi_offset - done).max(0)
+}
+
 struct Context(Arc<Shared>);
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(error = &error as &dyn std::error::Error, reason, "kafka");
         self.0.failing.store(true, Ordering::Relaxed);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        self.0.lag.store(partitions.map(behind).sum(), Ordering::Relaxed);
     }
 }
 
@@ -215,6 +237,7 @@ impl Consumer {
             arrived: Box::new(arrived),
             stopping: AtomicBool::new(false),
             failing: AtomicBool::new(false),
+            lag: AtomicI64::new(0),
         });
         let mut config = super::client(brokers);
         config
@@ -228,7 +251,8 @@ impl Consumer {
             .set("max.poll.interval.ms", "60000")
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "8192")
-            .set("topic.metadata.refresh.interval.ms", "10000");
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("statistics.interval.ms", LAG_EVERY_MS);
         let consumer: BaseConsumer<Context> = config.create_with_context(Context(Arc::clone(&shared)))?;
         let names: Vec<&str> = shared.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names)?;
@@ -272,6 +296,11 @@ impl Consumer {
     /// Records that were taken and are not finished.
     pub fn under_way(&self) -> usize {
         self.shared.inner().partitions.values().map(|partition| partition.offsets.under_way()).sum()
+    }
+
+    /// Records of the partitions assigned here that are not committed yet, counted every few seconds.
+    pub fn lag(&self) -> i64 {
+        self.shared.lag.load(Ordering::Relaxed)
     }
 
     /// Whether the brokers could not be reached since it was last asked.

@@ -6,7 +6,7 @@ use redis::AsyncCommands;
 use sqlx::{Connection, PgConnection};
 use tidings::{
     clock::Clock,
-    queue::kafka::{Producer, Publish},
+    queue::kafka::{Consumer, Producer, Publish},
     seal::Keyring,
     store::{
         Accepting, Error, Idempotency, Lease, Messages, NewMessage,
@@ -160,4 +160,27 @@ async fn a_key_that_redis_forgot_is_never_accepted_twice() {
     eventually(async || road.keys_are_complete()).await;
     assert_eq!(road.accept(vec![keyed(1)]).await.unwrap(), [Accepting::Repeated(id)]);
     assert_eq!(road.accept(vec![keyed(2)]).await.unwrap(), [Accepting::Mismatch]);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_far_a_group_is_behind_and_what_the_recorder_writes_are_told() {
+    let Some(on_kafka) = queue::on_kafka().await else { return };
+    on_kafka.road.accept(vec![new(message(Category::Otp))]).await.unwrap();
+    let lanes = vec![on_kafka.topics.messages(Lane::Urgent)];
+    let behind = Consumer::start(&on_kafka.brokers, &format!("{}-behind", lanes[0]), lanes, |_| {}).unwrap();
+    let taken = std::sync::Mutex::new(Vec::new());
+    eventually(async || {
+        taken.lock().unwrap().extend(behind.take(0, 10));
+        behind.lag() == 1
+    })
+    .await;
+    assert_eq!(taken.lock().unwrap().len(), 1);
+    taken.into_inner().unwrap().iter().for_each(|record| behind.finish(record.token));
+    eventually(async || behind.lag() == 0).await;
+    behind.stop().await;
+
+    eventually(async || {
+        let told = on_kafka.metrics.render();
+        told.contains("\ntidings_recorder_batch_records_count 1\n") && told.contains("\ntidings_recorder_lag_records 0\n")
+    })
+    .await;
 }

@@ -20,6 +20,7 @@ use tidings::{
         Messages, Sqlite,
         postgres::{Connections, PostgresStore},
     },
+    telemetry::Metrics,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,7 @@ pub struct OnKafka {
     pub road: Arc<Road>,
     pub brokers: String,
     pub topics: Topics,
+    pub metrics: Arc<Metrics>,
     recording: CancellationToken,
     recorder: Option<Recorder>,
 }
@@ -97,7 +99,9 @@ pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     shared.returns().wait_for(|count| *count > 0).await.unwrap();
     let (envelopes, recorder) = (Envelopes::new(keyring()), format!("{name}-recorder"));
     let recording = CancellationToken::new();
-    let writes = Recorder::start(&brokers, &recorder, &topics, envelopes.clone(), Arc::clone(&store), Arc::default()).unwrap();
+    let metrics = Arc::new(Metrics::new());
+    let observed = (Arc::clone(&metrics), Clock::system());
+    let writes = Recorder::start(&brokers, &recorder, &topics, envelopes.clone(), Arc::clone(&store), Arc::default(), observed).unwrap();
     let producer = Producer::new(&brokers).unwrap();
     let parts = Parts {
         store,
@@ -114,7 +118,7 @@ pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_keys()));
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
     road.consume(Intake::default()).unwrap();
-    Some(OnKafka { road, brokers, topics, recording, recorder: Some(writes) })
+    Some(OnKafka { road, brokers, topics, metrics, recording, recorder: Some(writes) })
 }
 
 fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
