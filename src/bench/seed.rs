@@ -1,6 +1,6 @@
 //! Messages for a large table, written as the service writes them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
@@ -39,6 +39,33 @@ const LONG: Duration = Duration::from_secs(36_000);
 pub struct Seeded {
     pub ids: Vec<MessageId>,
     pub times: Vec<Timestamp>,
+}
+
+/// Beside the table: how many messages it has, and [`Seeded`] in text.
+const REMEMBERED: &str = "seeded.json";
+
+impl Seeded {
+    pub fn write(&self, home: &Path, rows: u64) -> anyhow::Result<()> {
+        let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();
+        let times: Vec<i64> = self.times.iter().map(|at| at.as_millis()).collect();
+        Ok(std::fs::write(home.join(REMEMBERED), serde_json::to_vec(&(rows, ids, times))?)?)
+    }
+
+    /// A table that is only half written must not be taken for one that was kept.
+    pub fn forget(home: &Path) -> std::io::Result<()> {
+        match std::fs::remove_file(home.join(REMEMBERED)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is remembered of a table with just as many messages.
+    pub fn read(home: &Path, rows: u64) -> anyhow::Result<Option<Self>> {
+        let Ok(text) = std::fs::read(home.join(REMEMBERED)) else { return Ok(None) };
+        let (kept, ids, times): (u64, Vec<String>, Vec<i64>) = serde_json::from_slice(&text)?;
+        let ids = ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+        Ok((kept == rows).then(|| Self { ids, times: times.into_iter().map(Timestamp::from_millis).collect() }))
+    }
 }
 
 pub async fn seed(node: &Node, rows: u64) -> anyhow::Result<Seeded> {

@@ -36,20 +36,18 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 pub const KEY: &str = "tk_live_bench0123456789abcdef0123456789abcdef";
 const PASSWORD: &str = "a bench on loopback";
 
-/// Seeds `rows` messages below `out` and measures.
-pub async fn run(rows: u64, out: &Path, clock: Clock) -> anyhow::Result<Report> {
+/// Seeds `rows` messages below `out`, or takes those that were kept there, and measures.
+pub async fn run(rows: u64, keep: bool, out: &Path, clock: Clock) -> anyhow::Result<Report> {
     let home = out.join("messages-table");
-    if home.exists() {
-        std::fs::remove_dir_all(&home).context("the last run's folder cannot be removed")?;
-    }
-    std::fs::create_dir_all(&home).with_context(|| format!("{} cannot be made", home.display()))?;
     let config = configured(&home)?;
-    let node = Node::start(config.clone(), Role::Everything).await?;
-    let began = clock.moment();
-    let seeded = seed::seed(&node, rows).await?;
-    let took = clock.moment().since(began);
-    eprintln!("{rows} messages written in {:.0} s", took.as_secs_f64());
-    node.stop(STOP_WITHIN).await;
+    let kept = if keep { Seeded::read(&home, rows)? } else { None };
+    let (seeded, written) = match kept {
+        Some(seeded) => (seeded, Vec::new()),
+        None => {
+            let (seeded, took) = fill(&home, &config, rows, clock).await?;
+            (seeded, vec![rows as f64 / took.as_secs_f64()])
+        }
+    };
     let bytes = std::fs::metadata(home.join("data/tidings.db")).map_or(0, |file| file.len());
     let began = clock.moment();
     let node = Node::start(config, Role::Everything).await?;
@@ -57,22 +55,19 @@ pub async fn run(rows: u64, out: &Path, clock: Clock) -> anyhow::Result<Report> 
 
     let mut asker = Asker { router: node.router(), clock, token: String::new(), seeded, rows: Vec::new() };
     let gib = bytes as f64 / f64::from(1 << 30);
-    asker.rows.push(
-        Row::new(
-            "messages written: accepted and settled",
-            "1/s",
-            vec![rows as f64 / took.as_secs_f64()],
-            Vec::new(),
-            (Aim::None, "stated"),
-        )
-        .noting(format!("{rows} messages, {gib:.1} GiB; started again in {:.1} s", start.as_secs_f64())),
-    );
+    if !written.is_empty() {
+        asker.rows.push(Row::new("messages written: accepted and settled", "1/s", written, Vec::new(), (Aim::None, "stated")));
+    }
+    let start = Row::new("start of the node", "s", vec![start.as_secs_f64()], Vec::new(), (Aim::None, "stated"));
+    asker.rows.push(start.noting(format!("{rows} messages, {gib:.1} GiB")));
     asker.listings().await?;
     asker.pages().await?;
     let rows = std::mem::take(&mut asker.rows);
     drop(asker);
     node.stop(STOP_WITHIN).await;
-    std::fs::remove_dir_all(&home)?;
+    if !keep {
+        std::fs::remove_dir_all(&home)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let report = Report { version: env!("CARGO_PKG_VERSION"), at: clock.now().to_string(), cores, rounds: 1, rows };
     std::fs::write(out.join("messages-table.json"), serde_json::to_vec_pretty(&report)?)?;
@@ -80,7 +75,25 @@ pub async fn run(rows: u64, out: &Path, clock: Clock) -> anyhow::Result<Report> 
     Ok(report)
 }
 
+/// Writes the messages into an empty folder; what is remembered of them, and how long it took.
+async fn fill(home: &Path, config: &Config, rows: u64, clock: Clock) -> anyhow::Result<(Seeded, Duration)> {
+    let data = home.join("data");
+    if data.exists() {
+        std::fs::remove_dir_all(&data).context("the last run's folder cannot be removed")?;
+    }
+    Seeded::forget(home)?;
+    let node = Node::start(config.clone(), Role::Everything).await?;
+    let began = clock.moment();
+    let seeded = seed::seed(&node, rows).await?;
+    let took = clock.moment().since(began);
+    eprintln!("{rows} messages written in {:.0} s", took.as_secs_f64());
+    node.stop(STOP_WITHIN).await;
+    seeded.write(home, rows)?;
+    Ok((seeded, took))
+}
+
 fn configured(home: &Path) -> anyhow::Result<Config> {
+    std::fs::create_dir_all(home).with_context(|| format!("{} cannot be made", home.display()))?;
     let (file, bootstrap) = (home.join("tidings.toml"), home.join("bootstrap.toml"));
     let apps = seed::APPS.map(|app| format!("[[apps]]\nname = \"{app}\"\nlive = true\nfree_text = true\n")).concat();
     // The key belongs to the last app named before it.

@@ -91,6 +91,9 @@ struct MessagesTable {
     rows: u64,
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
+    /// Leave the table there (10 GiB), or ask the one that was left
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Debug, Args)]
@@ -120,7 +123,7 @@ impl Bench {
             Some(What::Relay(relay)) => bench::relay::serve(TcpListener::bind(relay.listen).await?, relay.vendor, relay.in_flight).await,
             Some(What::Profile(profile)) => bench::profile(profile.messages, &profile.out, clock).await,
             Some(What::MessagesTable(table)) => {
-                let report = bench::messages_table(table.rows, &table.out, clock).await?;
+                let report = bench::messages_table(table.rows, table.keep, &table.out, clock).await?;
                 println!("{}", report.table());
                 println!("{}", table.out.join("messages-table.json").display());
                 Ok(())

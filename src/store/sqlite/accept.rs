@@ -7,7 +7,7 @@ use tidings_core::time::Timestamp;
 
 use super::{
     lookups::Pair,
-    repeat::{Inserted, bind},
+    many::{Many, bind},
     write::{Answer, Moved, Write, number},
     writer::Shared,
 };
@@ -16,10 +16,12 @@ use crate::store::{
     codec::{Lookup, NewRow, short},
 };
 
-static INSERT: Inserted = Inserted::new(
+static INSERT: Many = Many::new(
+    "id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, in_flight, provider, attempts, template, \
+     template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body",
     "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, in_flight, provider, \
-     attempts, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body)",
-    21,
+     attempts, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
+     SELECT * FROM given WHERE id IS NOT NULL",
 );
 
 /// Writes every message of every [`Write::Accept`] and answers them.

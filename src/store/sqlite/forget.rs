@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     lookups::{self, Pair},
-    repeat::{Repeated, bind},
+    many::{Many, bind},
     write::{Answer, Moved},
     writer::Shared,
 };
@@ -26,8 +26,9 @@ pub const STEP: usize = 512;
 /// Messages of one recipient in one write: each costs some statements.
 pub const ERASED_AT_ONCE: usize = 64;
 
-static DELETE: Repeated = Repeated::new("DELETE FROM messages WHERE id = ? AND due_at IS NULL AND in_flight = 0 RETURNING 1");
-static RECEIPTS: Repeated = Repeated::new("DELETE FROM receipts WHERE message = ?");
+pub(super) static DELETE: Many =
+    Many::new("id", "DELETE FROM messages WHERE id IN (SELECT id FROM given) AND due_at IS NULL AND in_flight = 0 RETURNING id");
+pub(super) static RECEIPTS: Many = Many::new("message", "DELETE FROM receipts WHERE message IN (SELECT message FROM given)");
 
 /// The closed messages of a category among the next [`STEP`] rows, and where the step after begins.
 pub async fn walk(
@@ -60,7 +61,7 @@ pub async fn walk(
 
 /// Deletes messages that are still closed, with their receipts.
 pub async fn delete(connection: &mut SqliteConnection, ids: &[MessageId]) -> Result<Answer, Error> {
-    let deleted = DELETE.run(connection, ids, |arguments, id| bind!(arguments, id.uuid())).await?;
+    let deleted = DELETE.returning(connection, ids, |id| *id, |arguments, id| bind!(arguments, id.uuid()), |_, _| Ok(())).await?;
     let gone: Vec<MessageId> = ids.iter().zip(&deleted).filter(|(_, deleted)| deleted.is_some()).map(|(id, _)| *id).collect();
     RECEIPTS.run(connection, &gone, |arguments, id| bind!(arguments, id.uuid())).await?;
     Ok(Answer::Forgotten(gone.len() as u64))

@@ -15,7 +15,7 @@ use std::{
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use tidings_core::{id::MessageId, time::Timestamp};
 
-use super::repeat::{Inserted, Repeated, bind};
+use super::many::{Many, bind};
 use crate::store::{
     Error,
     codec::{Codec, Lookup, decode_attempts, short},
@@ -29,8 +29,10 @@ const MERGED_A_TICK: usize = 512;
 /// How long after a message was accepted its pairs may still be only in memory; also how far behind the mark a start looks.
 pub const DERIVED: Duration = Duration::from_mins(10);
 
-static DELETE: Repeated = Repeated::new("DELETE FROM lookups WHERE kind = ? AND hash = ? AND id = ?");
-static INSERT: Inserted = Inserted::new("INSERT OR IGNORE INTO lookups (kind, hash, id)", 3);
+pub(super) static DELETE: Many =
+    Many::new("kind, hash, id", "DELETE FROM lookups WHERE (kind, hash, id) IN (SELECT kind, hash, id FROM given)");
+pub(super) static INSERT: Many =
+    Many::new("kind, hash, id", "INSERT OR IGNORE INTO lookups (kind, hash, id) SELECT kind, hash, id FROM given WHERE id IS NOT NULL");
 
 pub(super) const STORED: &str = "SELECT id FROM lookups WHERE kind = ? AND hash = ? AND id < ? ORDER BY id DESC LIMIT ?";
 
@@ -120,7 +122,7 @@ impl Recent {
 pub async fn insert(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result<(), sqlx::Error> {
     let bind =
         |arguments: &mut sqlx::sqlite::SqliteArguments, (lookup, hash, id): &Pair| bind!(arguments, *lookup as i64, *hash, id.uuid());
-    INSERT.run(connection, pairs, bind).await
+    INSERT.run(connection, pairs, bind).await.map(drop)
 }
 
 /// Takes pairs out of the table.

@@ -8,7 +8,7 @@ use tidings_core::{
 };
 
 use super::{
-    repeat::{Repeated, bind},
+    many::{Many, bind},
     write::{Answer, OpenRow, Write, number},
 };
 use crate::store::{
@@ -22,13 +22,18 @@ pub(super) const TAKE: &str = "UPDATE messages SET due_at = ?1, owner = ?2 WHERE
     (SELECT id FROM messages WHERE category = ?3 AND due_at <= ?4 ORDER BY due_at LIMIT ?5) RETURNING id, status, attempts, body";
 
 /// Only the owner of the lease may open an attempt, and only on a message that is still open.
-static OPEN: Repeated = Repeated::new(
-    "UPDATE messages SET status = CASE WHEN ? >> status & 1 THEN ? ELSE status END, in_flight = 1, attempts = ?, provider = ?, due_at = ? \
-     WHERE id = ? AND owner = ? AND ? >> status & 1 RETURNING 1",
+pub(super) static OPEN: Many = Many::new(
+    "id, owner, from_those, delivering, may_open, attempts, provider, until",
+    "UPDATE messages SET status = CASE WHEN from_those >> status & 1 THEN delivering ELSE status END, in_flight = 1, \
+     attempts = given.attempts, provider = given.provider, due_at = until FROM given \
+     WHERE messages.id = given.id AND messages.owner = given.owner AND may_open >> status & 1 RETURNING id",
 );
 
-static HAND_BACK: Repeated =
-    Repeated::new("UPDATE messages SET due_at = ?, owner = NULL WHERE id = ? AND owner = ? AND due_at IS NOT NULL RETURNING 1");
+pub(super) static HAND_BACK: Many = Many::new(
+    "id, owner, now",
+    "UPDATE messages SET due_at = now, owner = NULL FROM given \
+     WHERE messages.id = given.id AND messages.owner = given.owner AND due_at IS NOT NULL",
+);
 
 /// Statuses in which an attempt may begin, as a mask.
 fn may_be_opened() -> i64 {
@@ -66,7 +71,7 @@ pub async fn lease(
 }
 
 pub async fn hand_back(connection: &mut SqliteConnection, ids: &[MessageId], owner: LeaseOwner, now: Timestamp) -> Result<Answer, Error> {
-    HAND_BACK.run(connection, ids, |arguments, id| bind!(arguments, now.as_millis(), id.uuid(), owner)).await?;
+    HAND_BACK.run(connection, ids, |arguments, id| bind!(arguments, id.uuid(), owner, now.as_millis())).await?;
     Ok(Answer::Done)
 }
 
@@ -74,19 +79,25 @@ pub async fn hand_back(connection: &mut SqliteConnection, ids: &[MessageId], own
 pub async fn open_all(connection: &mut SqliteConnection, writes: &[Write], answers: &mut [Option<Answer>]) -> Result<(), Error> {
     let rows: Vec<&OpenRow> = writes.iter().filter_map(|write| if let Write::Open(row) = write { Some(row) } else { None }).collect();
     let opened = OPEN
-        .run(connection, &rows, |arguments, row| {
-            bind!(
-                arguments,
-                Status::Delivering.mask_of_predecessors(),
-                number(Status::Delivering),
-                row.attempts.as_slice(),
-                row.provider.as_str(),
-                row.lease.until.as_millis(),
-                row.id.uuid(),
-                row.lease.owner,
-                may_be_opened(),
-            )
-        })
+        .returning(
+            connection,
+            &rows,
+            |row| row.id,
+            |arguments, row| {
+                bind!(
+                    arguments,
+                    row.id.uuid(),
+                    row.lease.owner,
+                    Status::Delivering.mask_of_predecessors(),
+                    number(Status::Delivering),
+                    may_be_opened(),
+                    row.attempts.as_slice(),
+                    row.provider.as_str(),
+                    row.lease.until.as_millis(),
+                )
+            },
+            |_, _| Ok(()),
+        )
         .await?;
     let slots = writes.iter().zip(answers).filter(|(write, _)| matches!(write, Write::Open(_))).map(|(_, answer)| answer);
     for (slot, opened) in slots.zip(opened) {

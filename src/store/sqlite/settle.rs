@@ -3,16 +3,16 @@
 //! The owner of the lease holds all attempts and writes them all. Whoever lost the lease meanwhile still knows how its own
 //! attempt ended: that fact is merged into what the row says, and moves the status only if the table allows.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use tidings_core::{
     attempt::{Attempt, Outcome},
     message::Status,
-    time::Timestamp,
 };
 
 use super::{
-    lookups, receipts,
-    repeat::{Repeated, bind},
+    lookups,
+    many::{Many, bind},
+    receipts,
     write::{Answer, Moved, SettleRow, Write, number},
     writer::Shared,
 };
@@ -21,18 +21,25 @@ use crate::store::{
     codec::{Lookup, decode_attempts, encode_attempts, status},
 };
 
-static CLOSE: Repeated = Repeated::new(
-    "UPDATE messages SET status = CASE WHEN ? >> status & 1 THEN ? ELSE status END, attempts = coalesce(?, attempts), in_flight = 0, due_at = NULL, \
-     owner = NULL, closed_at = coalesce(closed_at, ?) WHERE id = ? AND owner = ? RETURNING status * 2 + (closed_at = ?)",
+pub(super) static CLOSE: Many = Many::new(
+    "id, owner, from_those, next, attempts, at",
+    "UPDATE messages SET status = CASE WHEN from_those >> status & 1 THEN next ELSE status END, \
+     attempts = coalesce(given.attempts, messages.attempts), in_flight = 0, due_at = NULL, owner = NULL, closed_at = coalesce(closed_at, at) \
+     FROM given WHERE messages.id = given.id AND messages.owner = given.owner RETURNING id, status, closed_at",
 );
 
-static WAIT: Repeated = Repeated::new(
-    "UPDATE messages SET attempts = coalesce(?, attempts), in_flight = 0, due_at = CASE WHEN due_at IS NULL THEN NULL ELSE ? END, owner = NULL \
-     WHERE id = ? AND owner = ? RETURNING status",
+pub(super) static WAIT: Many = Many::new(
+    "id, owner, attempts, until",
+    "UPDATE messages SET attempts = coalesce(given.attempts, messages.attempts), in_flight = 0, \
+     due_at = CASE WHEN due_at IS NULL THEN NULL ELSE until END, owner = NULL \
+     FROM given WHERE messages.id = given.id AND messages.owner = given.owner RETURNING id, status",
 );
 
-static CONTINUE: Repeated =
-    Repeated::new("UPDATE messages SET attempts = coalesce(?, attempts), in_flight = 0 WHERE id = ? AND owner = ? RETURNING status");
+pub(super) static CONTINUE: Many = Many::new(
+    "id, owner, attempts",
+    "UPDATE messages SET attempts = coalesce(given.attempts, messages.attempts), in_flight = 0 \
+     FROM given WHERE messages.id = given.id AND messages.owner = given.owner RETURNING id, status",
+);
 
 /// Settles every [`Write::Settle`] and answers them.
 pub async fn all(
@@ -42,43 +49,49 @@ pub async fn all(
     shared: &Shared,
     moved: &mut Moved,
 ) -> Result<(), Error> {
-    let mut close: Vec<(usize, &SettleRow, Status)> = Vec::new();
-    let mut wait: Vec<(usize, &SettleRow, Timestamp)> = Vec::new();
-    let mut go_on: Vec<(usize, &SettleRow)> = Vec::new();
+    let (mut close, mut wait, mut go_on) = (Vec::new(), Vec::new(), Vec::new());
     for (index, write) in writes.iter().enumerate() {
         let Write::Settle(row) = write else { continue };
         match row.next {
             Next::Close(status) => close.push((index, row, status)),
             Next::Wait(until) => wait.push((index, row, until)),
-            Next::Continue => go_on.push((index, row)),
+            Next::Continue => go_on.push((index, row, ())),
         }
     }
     let closed = CLOSE
-        .run(connection, &close, |arguments, (_, row, status)| {
-            bind!(
-                arguments,
-                status.mask_of_predecessors(),
-                number(*status),
-                row.attempts_json.as_deref(),
-                row.at.as_millis(),
-                row.id.uuid(),
-                row.owner,
-                row.at.as_millis(),
-            )
-        })
+        .returning(
+            connection,
+            &close,
+            |(_, row, _)| row.id,
+            |arguments, (_, row, status)| {
+                let (predecessors, next) = (status.mask_of_predecessors(), number(*status));
+                bind!(arguments, row.id.uuid(), row.owner, predecessors, next, row.attempts_json.as_deref(), row.at.as_millis())
+            },
+            |(_, row, _), given| Ok((given.try_get(1)?, given.try_get::<i64, _>(2)? == row.at.as_millis())),
+        )
         .await?;
     let waiting = WAIT
-        .run(connection, &wait, |arguments, (_, row, until)| {
-            bind!(arguments, row.attempts_json.as_deref(), until.as_millis(), row.id.uuid(), row.owner)
-        })
+        .returning(
+            connection,
+            &wait,
+            |(_, row, _)| row.id,
+            |arguments, (_, row, until)| bind!(arguments, row.id.uuid(), row.owner, row.attempts_json.as_deref(), until.as_millis()),
+            still_open,
+        )
         .await?;
     let going_on = CONTINUE
-        .run(connection, &go_on, |arguments, (_, row)| bind!(arguments, row.attempts_json.as_deref(), row.id.uuid(), row.owner))
+        .returning(
+            connection,
+            &go_on,
+            |(_, row, ())| row.id,
+            |arguments, (_, row, ())| bind!(arguments, row.id.uuid(), row.owner, row.attempts_json.as_deref()),
+            still_open,
+        )
         .await?;
 
-    let closed = close.into_iter().zip(closed).map(|((index, row, _), given)| (index, row, given.map(|given| (given / 2, given % 2 == 1))));
-    let waiting = wait.into_iter().zip(waiting).map(|((index, row, _), given)| (index, row, given.map(|given| (given, false))));
-    let going_on = go_on.into_iter().zip(going_on).map(|((index, row), given)| (index, row, given.map(|given| (given, false))));
+    let closed = close.into_iter().zip(closed).map(|((index, row, _), given)| (index, row, given));
+    let waiting = wait.into_iter().zip(waiting).map(|((index, row, _), given)| (index, row, given));
+    let going_on = go_on.into_iter().zip(going_on).map(|((index, row, ()), given)| (index, row, given));
     for (index, row, given) in closed.chain(waiting).chain(going_on) {
         let settling = match given {
             Some((now, closed_here)) => {
@@ -93,6 +106,11 @@ pub async fn all(
         answers[index] = Some(Answer::Settled(settling));
     }
     Ok(())
+}
+
+/// The status of a message that did not end with this, and that it did not.
+fn still_open<R>(_: &R, given: &SqliteRow) -> Result<(i64, bool), sqlx::Error> {
+    Ok((given.try_get(1)?, false))
 }
 
 /// The lease is another's. Merges the end of the attempt into what the row says.

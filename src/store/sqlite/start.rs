@@ -45,6 +45,8 @@ const CACHE_KIB: i64 = -32_768;
 pub(super) const VOID_LEASES: &str =
     "UPDATE messages SET due_at = min(due_at, ?), owner = NULL WHERE due_at IS NOT NULL AND owner IS NOT NULL";
 pub(super) const COUNT_OPEN: &str = "SELECT category, count(*) FROM messages WHERE due_at IS NOT NULL GROUP BY category";
+/// Rows that SQLite's thread puts down before it waits for whoever reads them: all that one statement of the writer returns.
+const ROWS_AHEAD: usize = 1_024;
 
 impl Sqlite {
     /// Opens (and makes) the file, and starts its writer. `observe` is told of every transaction.
@@ -63,6 +65,7 @@ impl Sqlite {
             .busy_timeout(BUSY)
             .pragma("cache_size", CACHE_KIB.to_string())
             .pragma("wal_autocheckpoint", "4000")
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| Error::Broken(error.into()))?;

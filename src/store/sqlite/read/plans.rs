@@ -11,7 +11,7 @@ use crate::{
     seal::Keyring,
     store::{
         listing::tests::every_filter,
-        sqlite::{Sqlite, lookups, queue, start},
+        sqlite::{Sqlite, forget, lookups, queue, settle, start},
     },
 };
 
@@ -70,5 +70,26 @@ async fn what_is_looked_up_counted_or_due_is_found_by_an_index() {
         assert!(plan.contains(index), "{sql}: {plan}");
         // Receipts of one message are sorted: they are a few. At the start all that is open is read, by its own index.
         assert!(!plan.contains("SCAN messages;") && (sql == RECEIPTS || !plan.contains("TEMP B-TREE")), "{sql}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_ticks_rows_are_found_by_their_keys() {
+    let (_folder, store) = store().await;
+    for (many, found) in [
+        (&queue::OPEN, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&queue::HAND_BACK, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&settle::CLOSE, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&settle::WAIT, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&settle::CONTINUE, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&forget::DELETE, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&forget::RECEIPTS, "SEARCH receipts USING PRIMARY KEY (message=?)"),
+        (&lookups::DELETE, "SEARCH lookups USING PRIMARY KEY (kind=? AND hash=? AND id=?)"),
+    ] {
+        for rows in [1, 64] {
+            let sql = many.text(rows);
+            let plan = plan(&store, &sql).await.join("; ");
+            assert!(plan.contains(found), "{sql}: {plan}");
+        }
     }
 }
