@@ -104,12 +104,7 @@ impl Many {
     ) -> Result<Option<(Arc<str>, SqliteArguments)>, sqlx::Error> {
         let Some(place) = size_for(rows.len()) else { return Ok(None) };
         let columns = self.columns();
-        let texts = self.texts.get_or_init(|| {
-            let row = format!("({})", vec!["?"; columns].join(", "));
-            SIZES.map(|size| {
-                Arc::from(format!("WITH given({}) AS (VALUES {}) {}", self.given, vec![row.as_str(); size].join(", "), self.sql))
-            })
-        });
+        let texts = self.texts.get_or_init(|| SIZES.map(|size| Arc::from(self.text(size))));
         let size = SIZES[place];
         let (chunk, rest) = rows.split_at(size.min(rows.len()));
         *rows = rest;
