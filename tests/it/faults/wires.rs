@@ -160,6 +160,7 @@ async fn a_key_that_redis_forgot_is_never_accepted_twice() {
     eventually(async || road.keys_are_complete()).await;
     assert_eq!(road.accept(vec![keyed(1)]).await.unwrap(), [Accepting::Repeated(id)]);
     assert_eq!(road.accept(vec![keyed(2)]).await.unwrap(), [Accepting::Mismatch]);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_far_a_group_is_behind_and_what_the_recorder_writes_are_told() {
