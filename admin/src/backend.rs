@@ -113,6 +113,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn request(&self, id: &str) -> Result<Option<RequestDetail>, Error>;
     async fn approve(&self, actor: &Actor, id: &str, comment: &str) -> Result<(), Error>;
     async fn reject(&self, actor: &Actor, id: &str, reason: &str) -> Result<(), Error>;
+    async fn comment(&self, actor: &Actor, id: &str, text: &str) -> Result<(), Error>;
+    /// One's own.
+    async fn withdraw(&self, actor: &Actor, id: &str) -> Result<(), Error>;
 
     async fn apps(&self) -> Result<Vec<App>, Error>;
     async fn app(&self, id: &str) -> Result<Option<AppDetail>, Error>;

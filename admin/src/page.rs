@@ -27,7 +27,7 @@ pub const SECTIONS: [(&str, &str); 10] = [
 ];
 
 /// What a change says on the page that follows it. A closed set: the word in the address chooses, it is never shown.
-const NOTICES: [(&str, &str); 19] = [
+const NOTICES: [(&str, &str); 21] = [
     ("cancelled", "The message is cancelled."),
     ("paused", "The provider is paused. Its traffic moves to the others."),
     ("resumed", "The provider is resumed."),
@@ -36,6 +36,8 @@ const NOTICES: [(&str, &str); 19] = [
     ("weighted", "The weight is changed."),
     ("approved", "The request is approved and in force."),
     ("rejected", "The request is rejected. Its author sees the reason."),
+    ("commented", "Your comment stands with the request."),
+    ("withdrawn", "The request is taken back."),
     ("requested", "The request is filed. Somebody else has to approve it."),
     ("changed", "The change is in force."),
     ("revoked", "The key is revoked. Every node refuses it within five seconds."),

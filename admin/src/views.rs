@@ -7,7 +7,7 @@ mod provider;
 
 pub use self::{
     control::{
-        App, AppChange, AppDetail, AuditLine, AuditSearch, ChangedField, Key, NewApp, NewKey, NewSuppression, NewUser, Person,
+        App, AppChange, AppDetail, AuditLine, AuditSearch, ChangedField, Comment, Key, NewApp, NewKey, NewSuppression, NewUser, Person,
         RequestDetail, RequestKind, RequestRow, RequestStatus, RevisionDetail, RevisionRow, Role, SCOPES, ShownKey, Signature, Suppression,
         Template, TemplateVersion, User, UserChange,
     },

@@ -194,6 +194,16 @@ impl Backend for AdminBackend {
         self.decide(actor, id, crate::control::model::Decision::Reject { reason: reason.to_owned() }).await
     }
 
+    async fn comment(&self, actor: &Actor, id: &str, text: &str) -> Result<(), Error> {
+        Self::need(actor, Role::Operator)?;
+        self.discuss(actor, id, text).await
+    }
+
+    async fn withdraw(&self, actor: &Actor, id: &str) -> Result<(), Error> {
+        Self::need(actor, Role::Operator)?;
+        self.decide(actor, id, crate::control::model::Decision::Withdraw { for_app: false }).await
+    }
+
     async fn apps(&self) -> Result<Vec<App>, Error> {
         Ok(self.list_apps())
     }

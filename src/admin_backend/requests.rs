@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidings_admin::{
     Actor, Error,
-    views::{ChangedField, Listing, RequestDetail, RequestKind, RequestRow, RequestStatus},
+    views::{ChangedField, Comment, Listing, RequestDetail, RequestKind, RequestRow, RequestStatus},
 };
 use tidings_core::id::ApprovalId;
 
@@ -117,11 +117,23 @@ impl AdminBackend {
         let request = snapshot.approval(id.parse().ok()?)?;
         // The pair of eyes behind a key is its maker's.
         let author = request.author_maker.as_ref().unwrap_or(&request.author);
-        Some(RequestDetail { row: row(&snapshot, request), author_id: author.to_string(), changes: changes(&request.change) })
+        let comments = request.comments.iter();
+        let comments = comments.map(|comment| Comment { at: comment.at, by: comment.by.to_string(), text: comment.text.clone() });
+        Some(RequestDetail {
+            row: row(&snapshot, request),
+            author_id: author.to_string(),
+            changes: changes(&request.change),
+            comments: comments.collect(),
+        })
     }
 
     pub(super) async fn decide(&self, actor: &Actor, id: &str, decision: Decision) -> Result<(), Error> {
         let id: ApprovalId = id.parse().map_err(|_| Error::NotFound)?;
         self.control.decide(&self.acting(actor)?, id, decision).await.map(drop).map_err(errors::control)
+    }
+
+    pub(super) async fn discuss(&self, actor: &Actor, id: &str, text: &str) -> Result<(), Error> {
+        let id: ApprovalId = id.parse().map_err(|_| Error::NotFound)?;
+        self.control.comment(&self.acting(actor)?, id, text).await.map(drop).map_err(errors::control)
     }
 }

@@ -107,20 +107,32 @@ pub async fn decide(
     Posted(form): Posted<Decision>,
 ) -> Result<Response, Refusal> {
     let comment = form.comment.trim();
+    let missing = match form.decision.as_str() {
+        "reject" => Some("Say what has to change. The author reads it."),
+        "comment" => Some("Write what you want to say."),
+        _ => None,
+    };
+    if let Some(missing) = missing.filter(|_| comment.is_empty()) {
+        let request = find(&app, &id).await?;
+        let layout = visit.layout("requests", request.row.title.clone()).with_faults(vec![fault("comment", missing)]);
+        return Ok(page::with_status(StatusCode::UNPROCESSABLE_ENTITY, &Page::new(layout, request)));
+    }
     let word = match form.decision.as_str() {
         "approve" => {
             app.backend.approve(&visit.actor(), &id, comment).await?;
             "approved"
         }
-        "reject" if comment.is_empty() => {
-            let request = find(&app, &id).await?;
-            let faults = vec![fault("comment", "Say what has to change. The author reads it.")];
-            let layout = visit.layout("requests", request.row.title.clone()).with_faults(faults);
-            return Ok(page::with_status(StatusCode::UNPROCESSABLE_ENTITY, &Page::new(layout, request)));
-        }
         "reject" => {
             app.backend.reject(&visit.actor(), &id, comment).await?;
             "rejected"
+        }
+        "comment" => {
+            app.backend.comment(&visit.actor(), &id, comment).await?;
+            "commented"
+        }
+        "withdraw" => {
+            app.backend.withdraw(&visit.actor(), &id).await?;
+            "withdrawn"
         }
         _ => return Err(Refusal::Unreadable),
     };

@@ -141,6 +141,14 @@ impl Backend for SampleBackend {
         Ok(())
     }
 
+    async fn comment(&self, _: &Actor, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn withdraw(&self, _: &Actor, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn apps(&self) -> Result<Vec<App>, Error> {
         Ok(samples::apps())
     }

@@ -7,7 +7,7 @@ use tidings_core::{
 
 use super::before;
 use crate::views::{
-    App, AppDetail, AuditLine, ChangedField, Key, Person, RequestDetail, RequestKind, RequestRow, RequestStatus, RevisionDetail,
+    App, AppDetail, AuditLine, ChangedField, Comment, Key, Person, RequestDetail, RequestKind, RequestRow, RequestStatus, RevisionDetail,
     RevisionRow, Role, Signature, Suppression, Template, TemplateVersion, User,
 };
 
@@ -103,6 +103,10 @@ pub fn request_detail() -> RequestDetail {
             ),
             change("parameters", Some("order"), Some("order")),
             change("segments", Some("1, gsm7"), Some("1, gsm7")),
+        ],
+        comments: vec![
+            Comment { at: requests().remove(0).created_at, by: "otto".to_owned(), text: "Who pays for the second segment?".to_owned() },
+            Comment { at: requests().remove(0).created_at, by: "anna".to_owned(), text: "The shop does, since spring.".to_owned() },
         ],
     }
 }

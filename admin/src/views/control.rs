@@ -57,6 +57,16 @@ pub struct RequestDetail {
     pub row: RequestRow,
     pub author_id: String,
     pub changes: Vec<ChangedField>,
+    /// Oldest first.
+    pub comments: Vec<Comment>,
+}
+
+/// What somebody said to a request before it was decided.
+#[derive(Clone, Debug)]
+pub struct Comment {
+    pub at: Timestamp,
+    pub by: String,
+    pub text: String,
 }
 
 /// One field before and after; texts of several lines are compared line by line.

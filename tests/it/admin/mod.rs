@@ -1,5 +1,6 @@
 //! The operators' pages over a real node: journeys in a real browser, and what the deployment files rely on.
 
+mod approval;
 mod browser;
 mod deploy;
 mod journeys;
