@@ -186,3 +186,19 @@ async fn beyond_the_bound_a_connection_waits_until_somebody_leaves() {
     timeout(ORDINARY * 5, waiting.read_exact(&mut answer)).await.expect("a seat was left").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
 }
+
+#[tokio::test]
+async fn headers_without_end_are_refused_and_hold_up_nobody() {
+    let (_home, node) = started("").await;
+    let long = format!("x-long: {}\r\n", "x".repeat(64 * 1024));
+    let many: String = (0..1_000).map(|number| format!("x-{number}: 1\r\n")).collect();
+    for headers in [long, many] {
+        let mut stream = connected(&node).await;
+        let request = format!("GET /v1/messages HTTP/1.1\r\nhost: tidings\r\n{headers}\r\n");
+        // It may be refused before all of it was written.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let (answer, _) = rest(&mut stream, Clock::system()).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    }
+    somebody_else_is_served(&node).await;
+}

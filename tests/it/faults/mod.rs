@@ -9,6 +9,7 @@ mod keys;
 mod kill;
 pub mod node;
 mod redaction;
+mod scheduled;
 mod settings;
 mod vendor;
 mod wall_clock;
