@@ -77,6 +77,8 @@ pub struct Outage {
     tried_at: Moment,
     /// The probe that is out was chosen, but its call has not begun.
     held: bool,
+    /// There was reason to believe that it is back while a probe was out: what that one says is old.
+    hurried: bool,
     /// Ejections that count, and since when the provider has been well.
     count: f64,
     well_since: Moment,
@@ -94,6 +96,7 @@ impl Outage {
             since: now,
             tried_at: now,
             held: false,
+            hurried: false,
             count: 0.0,
             well_since: now,
             ramped_at: None,
@@ -142,7 +145,8 @@ impl Outage {
             _ => 1.0,
         };
         self.cause = Some(Cause { fails, ..cause });
-        self.phase = Phase::Out { until: now + lasts };
+        let until = if std::mem::take(&mut self.hurried) && returning { now } else { now + lasts };
+        self.phase = Phase::Out { until };
         self.slower = (0.0, 0.0);
     }
 
@@ -244,10 +248,12 @@ impl Outage {
         }
     }
 
-    /// An ejection ends now.
+    /// An ejection ends now. A probe that is out went out too early: if it fails, the next one follows at once.
     pub const fn hurry(&mut self, now: Moment) {
-        if let Phase::Out { until } = &mut self.phase {
-            *until = now;
+        match &mut self.phase {
+            Phase::Out { until } => *until = now,
+            Phase::Probing { out_since, .. } => self.hurried = out_since.is_some(),
+            Phase::In | Phase::Ramping { .. } => {}
         }
     }
 
@@ -266,6 +272,7 @@ impl Outage {
             return false;
         }
         self.phase = Phase::Ramping { since: now };
+        self.hurried = false;
         true
     }
 
@@ -357,6 +364,21 @@ mod tests {
             outage.press();
             assert_eq!(until(&outage) == at(15.0), pressed, "where a try may lose a message nobody hurries");
         }
+    }
+
+    #[test]
+    fn a_probe_from_before_another_came_back_does_not_lengthen_the_ejection() {
+        let (mut outage, mut dice) = (Outage::new(at(0.0)), Dice::new(1));
+        outage.eject(at(10.0), REFUSED, &mut dice);
+        outage.tick(at(13.0));
+        outage.probe(at(13.0), true);
+        outage.hurry(at(13.5));
+        outage.eject(at(14.0), REFUSED, &mut dice);
+        assert_eq!(until(&outage), at(14.0));
+        outage.tick(at(14.0));
+        outage.probe(at(14.0), true);
+        outage.eject(at(15.0), REFUSED, &mut dice);
+        assert!(until(&outage) > at(16.0), "this one was sent after it");
     }
 
     #[test]

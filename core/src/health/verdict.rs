@@ -154,8 +154,10 @@ pub struct LastResort {
     pub pace: Duration,
 }
 
-/// Where everybody is out, one provider gets one call in this time; twice as long where the call may be lost.
-const PACE: Duration = Duration::from_millis(1_100);
-const PACE_COSTLY: Duration = Duration::from_millis(1_100);
+/// Where everybody is out, one provider gets one call in this time: what is found out later costs everybody who waits.
+const PACE: Duration = Duration::from_millis(1_300);
+/// The same where calls hang. A probe is waited for by then for seconds, so the next one goes to another provider meanwhile: what
+/// bounds the calls that may be lost is the patience, one call at a time at each.
+const PACE_COSTLY: Duration = Duration::from_millis(700);
 /// Ages of cohorts that a report tells of.
 const RECEIPTS_TOLD_S: usize = 45;
