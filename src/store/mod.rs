@@ -7,6 +7,7 @@
 mod codec;
 pub mod control;
 mod error;
+mod facts;
 mod joined;
 mod keys;
 mod listing;
@@ -16,11 +17,12 @@ mod sqlite;
 
 pub use self::{
     error::Error,
-    joined::{Joined, JoinedReceipts},
-    messages::{
-        Accepting, Cancelling, Erased, Filter, Forgotten, Idempotency, Lease, LeaseOwner, Messages, NewMessage, Next, Opening, Page,
-        ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
+    facts::{
+        Accepting, Cancelling, Erased, Filter, Forgotten, Idempotency, Lease, LeaseOwner, NewMessage, Next, Opening, Page, ReceiptFact,
+        ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     },
+    joined::{Joined, JoinedReceipts},
+    messages::Messages,
     sqlite::{Sqlite, SqliteControl, Tick},
 };
 
