@@ -159,12 +159,24 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// A name of this kind that means something.
+fn there<'a>(operation: &Operation, parameter: &str, message: &'a str) -> &'a str {
+    match parameter {
+        "{number}" | "{version}" => "1",
+        "{id}" if operation.path.contains("/apps/") => "shop",
+        "{id}" => message,
+        "{provider}" => "a",
+        _ if operation.path.contains("/providers/") => "a",
+        _ => "login-code",
+    }
+}
+
 /// Where the call goes: parameters of the path are names of things that are there, or not, or nonsense.
 fn address(operation: &Operation, schemas: &Schemas, draw: &mut Draw, message: &str) -> String {
     let names = [message, "msg_01h455vb4pex5vsknk084sn02q", "shop", "a", "1", "login-code", "%F0%9F", "%00", "..%2F..", "key_1", "-1"];
     let mut pieces: Vec<String> = operation.path.split('/').map(str::to_owned).collect();
     for piece in pieces.iter_mut().filter(|piece| piece.starts_with('{')) {
-        *piece = (*draw.of(&names)).to_owned();
+        *piece = if draw.one_in(2) { there(operation, piece, message) } else { draw.of(&names) }.to_owned();
     }
     let mut query = Vec::new();
     for parameter in operation.described["parameters"].as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "query") {
@@ -292,7 +304,16 @@ async fn every_operation_answers_as_the_document_says_whatever_it_is_asked() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     // Calls that are only ever refused would prove little.
-    for often in ["POST /v1/messages", "POST /v1/messages/batch", "POST /v1/messages/preview", "GET /v1/messages", "GET /v1/admin/apps"] {
+    for often in [
+        "POST /v1/messages",
+        "POST /v1/messages/batch",
+        "POST /v1/messages/preview",
+        "GET /v1/messages",
+        "GET /v1/messages/{id}",
+        "GET /v1/templates",
+        "GET /v1/admin/apps",
+        "GET /v1/admin/messages",
+    ] {
         assert!(answered.get(often).is_some_and(|count| *count > 2), "{often} hardly ever succeeded: {answered:?}");
     }
     app.stop().await;
