@@ -35,9 +35,11 @@ use crate::{
     time::Moment,
 };
 
-/// A provider that throttles for the first time is spared for this long, or for what it asks for if that is less: a second that it
-/// counts is over then, and what it takes is learned from the start of the next one.
+/// A provider that throttles for the first time is spared for a second, or for what it asks for if that is less: what it counts is
+/// over then, and what it takes is learned from the start of the next one.
 const EASED: Duration = Duration::from_secs(1);
+/// And for this long more: calls that were under way at its answer have yet to be counted.
+const EASED_LONGER: Duration = Duration::from_millis(500);
 /// Events kept until they are taken; beyond it the oldest are dropped, so that a fleet nobody listens to stays bounded.
 const EVENTS_KEPT: usize = 1_000;
 
@@ -171,7 +173,7 @@ impl Fleet {
         if outcome == Outcome::Throttled {
             let is_news = limits.throttled(now, place, ticket.started, ticket.segments, retry_after);
             if is_news {
-                self.members[place].eased_until = now + retry_after.unwrap_or(EASED).min(EASED);
+                self.members[place].eased_until = now + retry_after.unwrap_or(EASED).min(EASED) + EASED_LONGER;
             }
         }
         self.members[place].health.ended(now, ticket.call, ticket.started, ticket.probe, outcome, &mut self.dice);

@@ -91,8 +91,8 @@ fn a_provider_that_throttles_is_spared_for_a_second_unless_nobody_else_has_room(
     for number in 0..20 {
         assert_eq!(call(&mut fleet, at(610 + number), &ASK).provider, 1);
     }
-    assert_eq!(call(&mut fleet, at(1_500), &ASK).provider, 0, "the other one is full");
-    assert_eq!(call(&mut fleet, at(1_700), &ASK).provider, 0, "its second is over");
+    assert_eq!(call(&mut fleet, at(1_900), &ASK).provider, 0, "the other one is full");
+    assert_eq!(call(&mut fleet, at(2_200), &ASK).provider, 0, "its second is over");
 }
 
 #[test]
