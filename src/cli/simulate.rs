@@ -83,7 +83,8 @@ impl Simulate {
         for (at, _) in scenarios.iter().enumerate() {
             plays.extend(policies.iter().map(|policy| (at, *policy)));
         }
-        let summaries = play(&scenarios, &plays, first..first + self.seeds)?;
+        let bar = progress(plays.len() as u64)?;
+        let summaries = play(&scenarios, &plays, first..first + self.seeds, &bar)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&summaries)?);
         } else {
@@ -93,10 +94,20 @@ impl Simulate {
     }
 }
 
-/// Plays everything on all cores; the summaries come in the order of `plays`.
-fn play(scenarios: &[Scenario], plays: &[(usize, PolicyName)], seeds: std::ops::Range<u64>) -> anyhow::Result<Vec<Summary>> {
-    let bar = ProgressBar::new(plays.len() as u64);
+/// A bar on a terminal's error output: how many scenarios under how many policies are done, which one is next, how long it will take.
+fn progress(plays: u64) -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::new(plays);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}")?);
+    Ok(bar)
+}
+
+/// Plays everything on all cores; the summaries come in the order of `plays`.
+fn play(
+    scenarios: &[Scenario],
+    plays: &[(usize, PolicyName)],
+    seeds: std::ops::Range<u64>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<Summary>> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Option<Summary>>> = Mutex::new(vec![None; plays.len()]);
     let work = || {
@@ -149,4 +160,43 @@ fn read_folder(folder: &Path) -> anyhow::Result<Vec<Scenario>> {
         }
     }
     if wrong.is_empty() { Ok(scenarios) } else { bail!("{}", wrong.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        command: Simulate,
+    }
+
+    const SHORT: &str = "duration_s = 20\n[load]\nrate_per_s = 5\n[[providers]]\nname = \"a\"\nlatency = { p50_ms = 100, p99_ms = 300 }";
+
+    #[test]
+    fn the_bar_counts_every_scenario_under_every_policy_and_ends_with_the_last() {
+        let scenarios = ["one", "two"].map(|name| Scenario::read(name, SHORT).unwrap());
+        let plays: Vec<(usize, PolicyName)> = (0..2).flat_map(|at| PolicyName::ALL.iter().map(move |policy| (at, *policy))).collect();
+        let bar = progress(plays.len() as u64).unwrap();
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        let summaries = play(&scenarios, &plays, 1..3, &bar).unwrap();
+        assert_eq!((bar.position(), bar.length(), bar.is_finished()), (14, Some(14), true));
+        assert!(["one", "two"].contains(&bar.message().as_str()), "{}", bar.message());
+        let order: Vec<(&str, PolicyName)> = summaries.iter().map(|it| (it.scenario.as_str(), it.policy)).collect();
+        let asked: Vec<(&str, PolicyName)> = plays.iter().map(|(at, policy)| (["one", "two"][*at], *policy)).collect();
+        assert_eq!(order, asked);
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let parse = |arguments: &[&str]| Alone::try_parse_from(["simulate"].iter().chain(arguments)).is_ok();
+        assert!(parse(&["a.toml", "--json", "--plot", "a.svg"]) && parse(&["--all", "folder", "--seeds", "5"]));
+        for wrong in [&[][..], &["a.toml", "--seeds", "5"], &["a.toml", "--all", "folder"], &["--all", "folder", "--plot", "a.svg"]] {
+            assert!(!parse(wrong), "{wrong:?}");
+        }
+        assert!(!parse(&["a.toml", "--policy", "nobody"]) && !parse(&["--all", "folder", "--seeds", "0"]));
+    }
 }
