@@ -65,6 +65,8 @@ impl Sqlite {
             .busy_timeout(BUSY)
             .pragma("cache_size", CACHE_KIB.to_string())
             .pragma("wal_autocheckpoint", "4000")
+            // The rows that a statement is given look up the table by its key, however many they are: never the other way round.
+            .pragma("automatic_index", "off")
             .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let mut connection = options.connect().await?;

@@ -86,7 +86,7 @@ async fn a_ticks_rows_are_found_by_their_keys() {
         (&forget::RECEIPTS, "SEARCH receipts USING PRIMARY KEY (message=?)"),
         (&lookups::DELETE, "SEARCH lookups USING PRIMARY KEY (kind=? AND hash=? AND id=?)"),
     ] {
-        for rows in [1, 64] {
+        for rows in [1, 64, 512, 1_024] {
             let sql = many.text(rows);
             let plan = plan(&store, &sql).await.join("; ");
             assert!(plan.contains(found), "{sql}: {plan}");
