@@ -1,7 +1,8 @@
-//! The last hour in minutes, for the charts: read from this process's own counters, so it costs nothing per message.
+//! The last hour in minutes, for the charts: read from the counters of this process and of those that say theirs, so it costs
+//! nothing per message.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -78,9 +79,21 @@ pub struct History(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    last: Option<Totals>,
+    /// What each process had counted when it was looked at last.
+    last: HashMap<String, Totals>,
     minutes: VecDeque<Minute>,
-    recent: VecDeque<(Timestamp, u64, u64, BTreeMap<String, u64>)>,
+    recent: VecDeque<Sample>,
+    /// Everything that was seen to happen.
+    seen: Sample,
+}
+
+/// Sums up to a time.
+#[derive(Clone, Default)]
+struct Sample {
+    at: Timestamp,
+    accepted: u64,
+    submitted: u64,
+    segments: BTreeMap<String, u64>,
 }
 
 /// Events a second over the last minute.
@@ -92,31 +105,39 @@ pub struct Rates {
 }
 
 impl History {
-    /// Adds what happened since the last sample to the minute that is under way.
-    pub fn sample(&self, now: Timestamp, totals: &Totals) {
+    /// Adds what happened in each process since its last sample to the minute that is under way. What a process had counted
+    /// before it was first seen was long ago.
+    pub fn sample<'a>(&self, now: Timestamp, processes: impl IntoIterator<Item = (&'a str, &'a Totals)>) {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let inner = &mut *guard;
-        let before = inner.last.replace(totals.clone()).unwrap_or_else(|| totals.clone());
+        let Inner { last, minutes, recent, seen } = &mut *guard;
         let at = Timestamp::from_millis(now.as_millis() / MINUTE_MS * MINUTE_MS);
-        if inner.minutes.back().is_none_or(|minute| minute.at < at) {
-            inner.minutes.push_back(Minute { at, ..Minute::default() });
-            while inner.minutes.len() > MINUTES {
-                inner.minutes.pop_front();
+        if minutes.back().is_none_or(|minute| minute.at < at) {
+            minutes.push_back(Minute { at, ..Minute::default() });
+            while minutes.len() > MINUTES {
+                minutes.pop_front();
             }
         }
-        let segments = totals.providers.iter().map(|(name, provider)| (name.clone(), provider.segments)).collect();
-        inner.recent.push_back((now, totals.accepted, totals.submitted, segments));
-        while inner.recent.len() > RECENT {
-            inner.recent.pop_front();
+        let Some(minute) = minutes.back_mut() else { return };
+        for (process, totals) in processes {
+            let before = last.insert(process.to_owned(), totals.clone()).unwrap_or_else(|| totals.clone());
+            let accepted = totals.accepted.saturating_sub(before.accepted);
+            let submitted = totals.submitted.saturating_sub(before.submitted);
+            minute.accepted += accepted;
+            minute.submitted += submitted;
+            minute.failed += totals.failed.saturating_sub(before.failed);
+            seen.accepted += accepted;
+            seen.submitted += submitted;
+            for (name, provider) in &totals.providers {
+                let none = ProviderTotals::default();
+                let change = difference(provider, before.providers.get(name).unwrap_or(&none));
+                minute.providers.entry(name.clone()).or_default().add(&change);
+                *seen.segments.entry(name.clone()).or_default() += change.segments;
+            }
         }
-        let Some(minute) = inner.minutes.back_mut() else { return };
-        minute.accepted += totals.accepted.saturating_sub(before.accepted);
-        minute.submitted += totals.submitted.saturating_sub(before.submitted);
-        minute.failed += totals.failed.saturating_sub(before.failed);
-        for (name, provider) in &totals.providers {
-            let none = ProviderTotals::default();
-            let change = difference(provider, before.providers.get(name).unwrap_or(&none));
-            minute.providers.entry(name.clone()).or_default().add(&change);
+        seen.at = now;
+        recent.push_back(seen.clone());
+        while recent.len() > RECENT {
+            recent.pop_front();
         }
     }
 
@@ -144,13 +165,14 @@ impl History {
     pub fn rates(&self) -> Rates {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(first), Some(last)) = (inner.recent.front(), inner.recent.back()) else { return Rates::default() };
-        let seconds = last.0.since(first.0).as_secs_f64();
+        let seconds = last.at.since(first.at).as_secs_f64();
         if seconds <= 0.0 {
             return Rates::default();
         }
         let per_s = |from: u64, until: u64| until.saturating_sub(from) as f64 / seconds;
-        let segments = last.3.iter().map(|(name, until)| (name.clone(), per_s(first.3.get(name).copied().unwrap_or(0), *until))).collect();
-        Rates { accepted: per_s(first.1, last.1), submitted: per_s(first.2, last.2), segments }
+        let of = |name: &String, until: u64| per_s(first.segments.get(name).copied().unwrap_or(0), until);
+        let segments = last.segments.iter().map(|(name, until)| (name.clone(), of(name, *until))).collect();
+        Rates { accepted: per_s(first.accepted, last.accepted), submitted: per_s(first.submitted, last.submitted), segments }
     }
 }
 
@@ -183,14 +205,27 @@ mod tests {
         let history = History::default();
         let at = |seconds: i64| Timestamp::from_millis(1_800_000_000_000 / MINUTE_MS * MINUTE_MS + seconds * 1_000);
         // What was counted before the first look was long ago.
-        history.sample(at(0), &totals(1_000, 500));
-        history.sample(at(30), &totals(1_060, 530));
-        history.sample(at(61), &totals(1_100, 530));
+        let sample = |seconds, totals| history.sample(at(seconds), [("here", &totals)]);
+        sample(0, totals(1_000, 500));
+        sample(30, totals(1_060, 530));
+        sample(61, totals(1_100, 530));
         let minutes = history.minutes(at(61));
         assert_eq!(minutes.len(), MINUTES);
         assert_eq!((minutes[59].accepted, minutes[60].accepted, minutes[58].accepted), (60, 40, 0));
         assert_eq!(history.lately("a", at(61), 5).calls(), 30);
         assert!((history.rates().accepted - 100.0 / 61.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn every_process_counts_from_when_it_was_first_seen() {
+        let (history, at) = (History::default(), |seconds: i64| Timestamp::from_millis(1_800_000_000_000 + seconds * 1_000));
+        history.sample(at(0), [("here", &totals(10, 0))]);
+        history.sample(at(5), [("here", &totals(20, 0)), ("there", &totals(0, 900))]);
+        history.sample(at(10), [("here", &totals(30, 0)), ("there", &totals(0, 905))]);
+        // Away for a moment, and back.
+        history.sample(at(15), [("here", &totals(30, 0))]);
+        history.sample(at(20), [("here", &totals(30, 0)), ("there", &totals(0, 915))]);
+        assert_eq!((history.lately("a", at(20), 5).calls(), history.rates().accepted), (15, 1.0));
     }
 
     #[test]

@@ -50,6 +50,8 @@ use crate::{
 
 /// How often counters are read for the charts.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// This process among those whose counters the charts are made of; the others have numbers.
+const OWN: &str = "here";
 /// Rows of a listing of the control plane.
 const ROWS: usize = 100;
 /// The countries that most numbers without a country belong to, where the apps do not say: those of the demo.
@@ -72,7 +74,9 @@ impl AdminBackend {
     /// Samples the counters for the charts until `stop`.
     pub async fn keep_history(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            self.history.sample(self.clock.now(), &self.metrics.totals());
+            let (own, elsewhere) = (self.metrics.totals(), self.metrics.elsewhere());
+            let others = elsewhere.iter().map(|(node, totals)| (node.as_str(), totals));
+            self.history.sample(self.clock.now(), std::iter::once((OWN, &own)).chain(others));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(SAMPLE_EVERY) => {}

@@ -2,7 +2,8 @@
 //!
 //! Health: a summary every fifth of a second through Redis, sooner when something happened, merged into every desk; without Redis
 //! each worker goes by its own view. A process that only serves the API takes part too: vendors call it with their receipts,
-//! which the workers judge by, and it shows what they have decided. Contracts: [`super::contracts`] says what of them is this worker's; here it is asked who is there, and granted.
+//! which the workers judge by, and it shows what they have decided. Counters: every process says its own, so that the pages of
+//! each show the calls of all. Contracts: [`super::contracts`] says what of them is this worker's; here it is asked who is there, and granted.
 
 use std::{
     sync::{
@@ -38,6 +39,10 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// A summary is forgotten soon: an old one says nothing.
 const SUMMARY_LASTS: Duration = Duration::from_secs(5);
 const TOPIC: &str = "health";
+/// What each process has counted, for the charts of all.
+const COUNTERS: &str = "counters";
+const COUNTERS_EVERY: Duration = Duration::from_secs(2);
+const COUNTERS_LAST: Duration = Duration::from_secs(20);
 const BUDGET: &str = "workers";
 /// No answer from the brokers yet.
 const NOT_ASKED: u32 = u32::MAX;
@@ -112,7 +117,7 @@ impl Peers {
     }
 
     async fn gossip(&self) {
-        let mut told_at: Option<Moment> = None;
+        let (mut told_at, mut counted_at): (Option<Moment>, Option<Moment>) = (None, None);
         loop {
             let now = self.clock.moment();
             let due = told_at.is_none_or(|last| now.since(last) >= TELL_EVERY);
@@ -121,12 +126,28 @@ impl Peers {
             }
             if let Some(redis) = &self.redis {
                 self.exchange(redis, due).await;
+                if counted_at.is_none_or(|last| now.since(last) >= COUNTERS_EVERY) {
+                    counted_at = Some(now);
+                    self.say_counters(redis).await;
+                }
             }
             if !self.works {
                 self.listen();
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// What was counted here, for the others' pages, and theirs for ours.
+    async fn say_counters(&self, redis: &Redis) {
+        let name = self.node.simple().to_string();
+        let Ok(value) = serde_json::to_vec(&self.metrics.totals()) else { return };
+        if redis.tell(COUNTERS, &name, &value, COUNTERS_LAST).await.is_err() {
+            return;
+        }
+        let Ok(told) = redis.told(COUNTERS).await else { return };
+        let others = told.into_iter().filter(|(other, _)| *other != name);
+        self.metrics.heard_elsewhere(others.filter_map(|(node, value)| Some((node, serde_json::from_slice(&value).ok()?))).collect());
     }
 
     /// Without a worker nobody else lets time pass for the fleets and tells of their changes.

@@ -12,10 +12,11 @@ mod retention;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
+use serde::{Deserialize, Serialize};
 use tidings_core::{
     attempt::Outcome,
     message::{Category, Channel, Lane, Status},
@@ -40,7 +41,7 @@ use super::Traces;
 const FAILED: [Status; 4] = [Status::Failed, Status::Undelivered, Status::Expired, Status::Unknown];
 
 /// What was counted since the process began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Totals {
     pub accepted: u64,
     /// Calls that providers took.
@@ -49,9 +50,13 @@ pub struct Totals {
     pub providers: BTreeMap<String, ProviderTotals>,
 }
 
+/// What the other processes of an installation said of their counters, by node.
+pub type Elsewhere = BTreeMap<String, Totals>;
+
 /// All metrics of a process. Cheap to share, never cloned: hand out an `Arc`.
 pub struct Metrics {
     registry: Registry,
+    elsewhere: Mutex<Elsewhere>,
     accepted: Vec<IntCounter>,
     finished: Vec<Option<IntCounter>>,
     refused: prometheus::IntCounterVec,
@@ -115,6 +120,7 @@ impl Metrics {
             disk_free_ratio: names.float_gauge("tidings_disk_free_ratio", "Free share of the disk that holds data_dir."),
             connections: names.gauge("tidings_http_connections", "HTTP connections that are open."),
             registry,
+            elsewhere: Mutex::default(),
         }
     }
 
@@ -177,6 +183,15 @@ impl Metrics {
             failed: FAILED.iter().map(|status| self.finished_as(*status)).sum(),
             providers,
         }
+    }
+
+    /// What the other processes counted, as they said last.
+    pub fn elsewhere(&self) -> Elsewhere {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn heard_elsewhere(&self, said: Elsewhere) {
+        *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = said;
     }
 
     fn finished_as(&self, status: Status) -> u64 {

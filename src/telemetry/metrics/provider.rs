@@ -10,6 +10,7 @@ use std::{
 };
 
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, core::Metric as _};
+use serde::{Deserialize, Serialize};
 use tidings_core::attempt::{Ended, Outcome};
 
 use super::handles::{ATTEMPT_SECONDS, CALL_SECONDS, Names, PerLabel, RECEIPT_SECONDS, labels};
@@ -42,7 +43,7 @@ labels! {
 }
 
 /// What was counted for a provider since the process began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ProviderTotals {
     /// Calls by the place of their outcome.
     pub outcomes: [u64; Outcome::ALL.len()],

@@ -5,10 +5,12 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidings::{clock::Clock, seal::Keyring};
+use tidings::{assembly::Role, clock::Clock, seal::Keyring};
+use tidings_core::message::{Category, Channel};
 
 use crate::{
     faults::node::{KEY, Node},
+    harness::App,
     servers,
 };
 
@@ -129,4 +131,22 @@ async fn what_one_process_ends_another_refuses_within_five_seconds_with_redis() 
     let prefix = servers::fresh_name();
     what_one_ends_the_other_refuses(&format!("[database]\nurl = \"{database}\"\n[redis]\nurl = \"{redis}\"\nkey_prefix = \"{prefix}\""))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_each_process_count_what_all_of_them_did() {
+    let (Some(database), Some(redis)) = (servers::database().await, servers::redis()) else { return };
+    let keys = tempfile::tempdir().unwrap();
+    let key = keys.path().join("master.key");
+    std::fs::write(&key, Keyring::line(&[7; 32])).unwrap();
+    let (prefix, key) = (servers::fresh_name(), key.display());
+    let shared = format!("[redis]\nurl = \"{redis}\"\nkey_prefix = \"{prefix}\"\n[secrets]\nmaster_key_file = \"{key}\"");
+    let settings = format!("[database]\nurl = \"{database}\"\n{shared}");
+    let one = async || App::start_in(tempfile::tempdir().unwrap(), &settings, Role::Everything).await;
+    let (here, there) = (one().await, one().await);
+    here.node.metrics.accepted(Channel::Sms, Category::Otp).inc_by(3);
+    let heard = |app: &App| app.node.metrics.elsewhere().values().map(|totals| totals.accepted).collect::<Vec<_>>();
+    servers::within(MOST, "the other's count", async || heard(&there) == [3]).await;
+    assert_eq!(heard(&here), [0], "one does not hear itself");
+    drop((here.stop().await, there.stop().await));
 }
