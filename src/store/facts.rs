@@ -73,7 +73,7 @@ pub struct Taken {
     pub lease: Lease,
 }
 
-/// Answer to [`Messages::open`].
+/// Answer to [`Messages::open`](super::Messages::open).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// The attempt is on disk; the wire may be touched.
@@ -105,7 +105,7 @@ pub struct Settlement {
     pub at: Timestamp,
 }
 
-/// Answer to [`Messages::settle`].
+/// Answer to [`Messages::settle`](super::Messages::settle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settling {
     /// Written; this is the status now (a receipt may have been there first).
@@ -131,7 +131,7 @@ pub struct ReceiptFact {
     pub at: Timestamp,
 }
 
-/// Answer to [`Messages::receipt`].
+/// Answer to [`Messages::receipt`](super::Messages::receipt).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReceiptMatch {
     /// It belongs to this message. `moved` tells whether the status changed by it; `submitted_at` is the start of the
@@ -145,7 +145,7 @@ pub enum ReceiptMatch {
     Published,
 }
 
-/// Answer to [`Messages::cancel`].
+/// Answer to [`Messages::cancel`](super::Messages::cancel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelling {
     Cancelled,
@@ -153,7 +153,7 @@ pub enum Cancelling {
     NotFound,
 }
 
-/// Answer to [`Messages::release`].
+/// Answer to [`Messages::release`](super::Messages::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Releasing {
     /// Released into this status: `Accepted` or `Scheduled`.
