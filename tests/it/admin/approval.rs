@@ -33,19 +33,19 @@ async fn one_asks_another_reads_what_would_change_answers_and_decides() {
     assert!(own.contains("This is your own request") && !own.contains("Approve"), "{own}");
     asks.fill("comment", "For the autumn campaign").await;
     asks.click("button[value=comment]").await;
-    assert!(asks.text("#discussion").await.contains("For the autumn campaign"));
+    asks.shows("#discussion", "For the autumn campaign").await;
 
     decides.goto("/admin/requests").await;
     decides.click("tbody tr a").await;
-    assert_eq!(decides.path().await, request);
+    eventually(async || decides.path().await == request).await;
     let seen = decides.text("main").await;
     assert!(seen.contains("newsletter") && seen.contains("What would change") && seen.contains("For the autumn campaign"), "{seen}");
     decides.click("button[value=reject]").await;
-    assert!(decides.text("main").await.contains("Say what has to change"), "rejected without a reason");
+    decides.shows("main", "Say what has to change").await;
     decides.fill("comment", "Welcome").await;
     decides.screenshot("approval-decide").await;
     decides.click("button[value=approve]").await;
-    assert!(decides.text(".notice").await.contains("approved and in force"));
+    decides.shows(".notice", "approved and in force").await;
     assert!(control.snapshot().app_named("newsletter").is_some());
     asks.goto(&request).await;
     let told = asks.text("main").await;
@@ -53,7 +53,7 @@ async fn one_asks_another_reads_what_would_change_answers_and_decides() {
 
     let request = ask_for_an_app(&asks, "another").await;
     asks.click("button[value=withdraw]").await;
-    assert!(asks.text(".notice").await.contains("taken back"));
+    asks.shows(".notice", "taken back").await;
     decides.goto(&request).await;
     assert!(!decides.text("main").await.contains("Approve"), "what was taken back can be approved");
     assert!(control.snapshot().app_named("another").is_none());

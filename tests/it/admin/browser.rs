@@ -88,6 +88,15 @@ impl Browser {
         self.driver.find(By::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}")).text().await.unwrap()
     }
 
+    /// Waits until an element says this: a click does not always wait for the page that it leads to.
+    pub async fn shows(&self, css: &str, words: &str) {
+        let says = async || match self.driver.find(By::Css(css)).await {
+            Ok(element) => element.text().await.is_ok_and(|text| text.contains(words)),
+            Err(_) => false,
+        };
+        servers::within(std::time::Duration::from_secs(10), &format!("{css} that says {words:?}"), says).await;
+    }
+
     pub async fn path(&self) -> String {
         self.driver.current_url().await.unwrap().path().to_owned()
     }
