@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 /// Rows that are fetched by their ids at once: each may lie on a page that only the disk has, and patience is looked at in between.
-const FETCHED: usize = 16;
+const FETCHED: usize = 4;
 const GET: &str = "SELECT id, status, attempts, released_at, closed_at, due_at, body FROM messages WHERE id = ?";
 const RECEIPTS: &str =
     "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = ? ORDER BY at";

@@ -6,6 +6,7 @@ use super::{
     browser::{Browser, Light, Screen},
     world::{NUMBER, TEXT, World},
 };
+use crate::servers::eventually;
 
 /// Every page that an admin sees; `{message}` is a message's id.
 const PAGES: [(&str, &str); 14] = [
@@ -39,12 +40,14 @@ async fn a_number_and_yesterday_evening_lead_to_message_provider_and_reason_in_t
     browser.fill("find", "138 0013 8000").await;
     browser.click("#when option[value=evening]").await; // 1
     browser.click(".filter .primary").await; // 2
+    browser.shows("tbody tr", "aliyun-main").await;
     assert!(!browser.address().await.contains("0013"), "the number is not in the address");
     let row = browser.text("tbody tr").await;
     assert!(row.contains("unknown") && row.contains("aliyun-main") && row.contains("timeout"), "{row}");
     browser.screenshot("journey-1-found").await;
     browser.click("tbody tr a").await; // 3
-    assert_eq!(browser.path().await, format!("/admin/messages/{id}"));
+    eventually(async || browser.path().await == format!("/admin/messages/{id}")).await;
+    browser.shows("#chain", "Why this provider").await;
     let story = browser.text("#story").await;
     assert!(story.contains("aliyun-main") && story.contains("timeout: no answer in time"), "{story}");
     let chain = browser.text("#chain").await;
@@ -54,6 +57,7 @@ async fn a_number_and_yesterday_evening_lead_to_message_provider_and_reason_in_t
 
     browser.fill("reason", "ticket 4711: customer asks").await;
     browser.click("#revealed button").await;
+    browser.shows("#revealed", TEXT).await;
     let revealed = browser.text("#revealed").await;
     assert!(revealed.contains(NUMBER) && revealed.contains(TEXT), "{revealed}");
     browser.screenshot("journey-3-revealed").await;
@@ -76,24 +80,25 @@ async fn everything_works_without_scripts() {
     browser.log_in("root").await;
     browser.fill("find-anything", "0086 138-0013-8000").await;
     browser.click(".find button").await;
+    browser.shows("tbody tr", "aliyun-main").await;
     browser.click("tbody tr a").await;
-    assert_eq!(browser.path().await, format!("/admin/messages/{id}"));
+    eventually(async || browser.path().await == format!("/admin/messages/{id}")).await;
 
     browser.goto("/admin/providers/aliyun-main").await;
     browser.fill("reason", "vendor announced maintenance").await;
     browser.click("button[value=pause]").await;
-    assert!(browser.text(".notice").await.contains("paused"));
+    browser.shows(".notice", "paused").await;
     assert_eq!(browser.text("#state .chip").await, "paused");
     assert!(browser.text("#events").await.contains("vendor announced maintenance"));
     browser.fill("reason", "maintenance is over").await;
     browser.click("button[value=resume]").await;
-    assert_eq!(browser.text("#state .chip").await, "healthy");
+    browser.shows("#state .chip", "healthy").await;
 
     let app = world.node().control.snapshot().app_named("shop").unwrap().id;
     browser.goto(&format!("/admin/apps/{app}")).await;
     browser.fill("name", "shop-2027").await;
     browser.click("form[action$='/keys'] .primary").await;
-    assert!(browser.text(".secret code").await.starts_with("tk_live_"));
+    browser.shows(".secret code", "tk_live_").await;
     browser.close().await.unwrap();
     world.stop().await;
 }
