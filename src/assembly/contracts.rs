@@ -20,8 +20,6 @@ pub const GRANT_LASTS: Duration = Duration::from_millis(2_500);
 const MEMBER_LINGERS: Duration = Duration::from_secs(2);
 /// What the brokers said last is believed for this long when they are away.
 const MEMBERS_REMEMBERED: Duration = Duration::from_mins(1);
-/// Granted of the contract: the rest is what clocks, timers and the wire differ by. The promise is ±1 %.
-const MARGIN: f64 = 0.995;
 
 /// Who says how many workers there are. `None`: does not answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +63,7 @@ impl Contracts {
             // Nobody can be asked. Without Kafka nothing can be submitted either.
             let known = self.counted.is_some_and(|(since, last)| last.since(since) >= SEEN || self.last == 1);
             let floor = 0.5 / f64::from(self.last.max(members));
-            return if self.with_kafka && known { floor * MARGIN } else { 0.0 };
+            return if self.with_kafka && known { floor } else { 0.0 };
         };
         let since = match self.counted {
             Some((since, last)) if asked_at.since(last) < SEEN => since,
@@ -81,7 +79,7 @@ impl Contracts {
         // Whoever is not seen by the one that answers may be seen, and granted a part, by the other one.
         let all_answer = counted.store.is_some() && (counted.redis.is_some() || !self.with_kafka);
         let granted = if all_answer { seen.max(1) } else { registered };
-        (0.5 / f64::from(registered) + 0.5 / f64::from(granted)) * MARGIN
+        0.5 / f64::from(registered) + 0.5 / f64::from(granted)
     }
 }
 
@@ -98,7 +96,7 @@ mod tests {
     }
 
     fn whole(part: f64, of: f64) -> bool {
-        (part - of * MARGIN).abs() < 1e-9
+        (part - of).abs() < 1e-9
     }
 
     /// A worker that has been counted among two for long.

@@ -165,6 +165,13 @@ impl Desk {
         choice
     }
 
+    /// When the call of a ticket may depart that is ready now; nothing while this process has nothing of the contract.
+    pub(super) fn departs(&self, now: Moment, ticket: &mut Ticket) -> Option<Moment> {
+        let mut departs = None;
+        self.at_the_fleet(|fleet, _| departs = fleet.departs(now, ticket));
+        departs
+    }
+
     /// The call of a ticket goes out now.
     pub(super) fn sent(&self, now: Moment, ticket: &mut Ticket) {
         self.at_the_fleet(|fleet, _| fleet.sent(now, ticket));

@@ -173,6 +173,7 @@ impl Journey {
             let pause = match choice {
                 Choice::Call(ticket) => {
                     count_wait(waited, now);
+                    self.worker.lanes[self.message.lane().index()].goes(now);
                     return Chosen::Call(ticket);
                 }
                 Choice::NoCandidate => return Chosen::End(self.course.without_candidate()),
@@ -244,6 +245,7 @@ impl Journey {
         }
         let until = self.worker.clock.instant(pause.until().min(self.course.expires_at()));
         let room = matches!(pause, Pause::Room(_));
+        let _in_line = room.then(|| self.worker.lanes[self.message.lane().index()].waits());
         tokio::select! {
             () = self.worker.stopping.cancelled() => false,
             () = self.desk.freed.waited(self.message.lane()), if room => true,

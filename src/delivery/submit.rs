@@ -18,6 +18,8 @@ use crate::{
 
 /// How long after its provider's timeout an attempt's lease lasts: settling it has that long.
 const LEASE_AFTER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a call that is ready asks for its place while nothing of the provider's contract is granted to this process.
+const ASK_FOR_A_GRANT: Duration = Duration::from_millis(100);
 /// How often an otp's call looks whether it hangs at a provider that is out.
 const LOOK_WHETHER_TO_LEAVE: Duration = Duration::from_millis(50);
 /// An adapter keeps its own time-out; this much later it is broken, and the call is ambiguous all the same.
@@ -99,14 +101,18 @@ impl Journey {
 
     /// Waits for the call's place among its provider's. `None` if the lease is over by then, by the monotonic clock: a process
     /// that was frozen must not call a provider after somebody else has.
-    pub async fn depart(&self, call: Call) -> Option<Call> {
-        let now = self.worker.clock.moment();
-        let departs = self.desk.fleet().departs(now, &call.ticket);
-        if departs > now {
-            tokio::time::sleep_until(self.worker.clock.instant(departs)).await;
-        }
-        if self.worker.clock.moment() < self.over {
-            return Some(call);
+    pub async fn depart(&self, mut call: Call) -> Option<Call> {
+        let mut now = self.worker.clock.moment();
+        while now < self.over {
+            let departs = self.desk.departs(now, &mut call.ticket);
+            let until = departs.unwrap_or(now + ASK_FOR_A_GRANT);
+            if until > now {
+                tokio::time::sleep_until(self.worker.clock.instant(until)).await;
+                now = self.worker.clock.moment();
+            }
+            if departs.is_some() && now < self.over {
+                return Some(call);
+            }
         }
         self.worker.metrics.queue.lease_lost();
         self.desk.abandon(call.ticket);

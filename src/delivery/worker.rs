@@ -141,12 +141,13 @@ impl Worker {
                     Err(_) => return,
                 },
             };
+            let most = state.at_once(self.clock.moment());
             let was_full = state.is_full();
-            let taken = self.take(lane, state, first).await;
+            let taken = self.take(lane, state, most, first).await;
             let pause = match taken {
                 None => AFTER_FAILURE,
                 Some(0) => self.idle(lane).await,
-                Some(_) if was_full => PAUSE_WHILE_FULL,
+                Some(taken) if was_full && state.has_enough(self.clock.moment(), most, taken) => PAUSE_WHILE_FULL,
                 Some(_) => continue,
             };
             tokio::select! {
@@ -157,10 +158,10 @@ impl Worker {
         }
     }
 
-    /// Leases as many as there are permits, and begins them. How many there were; nothing if the store failed.
-    async fn take(self: &Arc<Self>, lane: Lane, state: &LaneState, first: OwnedSemaphorePermit) -> Option<usize> {
+    /// Leases up to `most`, as many as there are permits for, and begins them. How many there were; nothing if the store failed.
+    async fn take(self: &Arc<Self>, lane: Lane, state: &LaneState, most: usize, first: OwnedSemaphorePermit) -> Option<usize> {
         let mut permits = vec![first];
-        while permits.len() < state.at_once() {
+        while permits.len() < most {
             let Ok(permit) = Arc::clone(&state.permits).try_acquire_owned() else { break };
             permits.push(permit);
         }
@@ -176,7 +177,6 @@ impl Worker {
         if count > 0 {
             self.metrics.queue.refilled(count, self.clock.moment().since(began));
         }
-        state.flowed();
         for (taken, permit) in taken.into_iter().zip(permits) {
             let message = Arc::clone(&taken.message);
             self.begin(&message, permit, deliver::deliver(Arc::clone(self), taken));

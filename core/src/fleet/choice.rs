@@ -43,6 +43,8 @@ pub struct Ticket {
     pub(super) member: u32,
     pub(super) call: u64,
     pub(super) segments: u32,
+    /// Its place among the provider's departures, once it has asked for one.
+    pub(super) place: Option<Moment>,
     pub(super) probe: bool,
     pub(super) more: bool,
 }

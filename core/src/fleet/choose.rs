@@ -76,7 +76,9 @@ impl Fleet {
     /// Chooses for a call that has to be written down before it is made: until [`Self::sent`], its age says nothing about
     /// the provider, because it is the disk's.
     pub fn reserve(&mut self, now: Moment, ask: &Ask<'_>) -> Choice {
+        self.limits.depart_later(true);
         let choice = self.choose(now, ask);
+        self.limits.depart_later(false);
         if let Choice::Call(ticket) = &choice {
             self.members[ticket.provider].health.held(ticket.call, ticket.probe);
         }
@@ -87,7 +89,7 @@ impl Fleet {
     pub fn sent(&mut self, now: Moment, ticket: &mut Ticket) {
         let chosen = std::mem::replace(&mut ticket.started, now);
         if let Some(place) = self.place_of(ticket) {
-            self.limits.sent(chosen, now, place, ticket.segments);
+            self.limits.sent((chosen, ticket.place.unwrap_or(chosen)), now, place, ticket.segments);
             self.members[place].health.sent(now, ticket.call, chosen, ticket.probe);
         }
     }
@@ -264,6 +266,6 @@ impl Fleet {
         let call = member.health.started(now, probe);
         let probe = probe.is_some();
         let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
-        Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, probe, more }
+        Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, place: None, probe, more }
     }
 }

@@ -180,9 +180,13 @@ impl Fleet {
         self.collect(now, place);
     }
 
-    /// When a call may depart that is ready now, so that calls reach the provider as evenly as they were chosen.
-    pub fn departs(&mut self, now: Moment, ticket: &Ticket) -> Moment {
-        self.limits.departs(now, ticket.provider, ticket.segments)
+    /// When a call may depart that is ready now, so that calls reach the provider as evenly as they were chosen. Nothing while
+    /// nothing of the contract is granted to this process: ask again.
+    pub fn departs(&mut self, now: Moment, ticket: &mut Ticket) -> Option<Moment> {
+        let Some(place) = self.place_of(ticket) else { return Some(now) };
+        let at = self.limits.departs(now, place, ticket.segments)?;
+        ticket.place = Some(at);
+        Some(at)
     }
 
     /// A call was never made: the message was cancelled, or somebody else has it.

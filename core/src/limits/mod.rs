@@ -6,6 +6,9 @@
 //! there will be room, so that a message can wait or park until then instead of asking again. [`Spacing`] keeps calls apart,
 //! so that the provider counts what was counted here. The contract is the whole cluster's; what this process may use of it
 //! is granted from outside by [`Limits::grant`], for a moment at a time; who was never granted anything has it alone.
+//!
+//! A call that is written down first is *chosen* by the line alone, a little ahead of its place, and held to the window when
+//! it *departs*. Were it held to the window when it is chosen, the time that writing takes would be added to every second.
 
 mod learned;
 mod pace;
@@ -14,7 +17,7 @@ mod window;
 
 use std::time::Duration;
 
-use self::spacing::{CATCHES_UP, Spacing};
+use self::spacing::{CATCHES_UP, PACE, Spacing};
 pub use self::{learned::Learned, window::Window};
 use crate::{message::Lane, time::Moment};
 
@@ -25,6 +28,8 @@ pub const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// time at which it was told to ask again: long enough that a woken message comes first, short enough that one that has left
 /// does not block anybody.
 const PRECEDENCE: Duration = Duration::from_millis(50);
+/// What a sum of parts may miss of a whole number.
+const WHOLE: f64 = 1e-6;
 /// Nobody waits longer without leaving the line: messages park then.
 const STANDS_IN_LINE: Duration = Duration::from_secs(1);
 
@@ -50,6 +55,8 @@ pub enum Full {
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     gates: Vec<Gate>,
+    /// Calls are chosen now and depart later: [`Limits::departs`] holds them to the window then.
+    depart_later: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -106,12 +113,22 @@ impl Gate {
     }
 
     /// Calls in flight that may be out here. A share of a small cap is one call at least: it would be none anywhere otherwise.
+    /// Rounded down, so that the shares never sum to more than the cap.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a u32 is a u32")]
     fn may_be_out(&self, now: Moment) -> u32 {
         match (self.contract.max_in_flight, self.part(now)) {
             (0, _) => u32::MAX,
             (_, 0.0) => 0,
-            (cap, part) => ((f64::from(cap) * part).round() as u32).max(1),
+            (cap, part) => ((f64::from(cap) * part + WHOLE) as u32).max(1),
+        }
+    }
+
+    /// When the line lets a call be chosen, and the window one that goes out at once.
+    fn free_at(&mut self, now: Moment, segments: u32, departs_later: bool) -> Moment {
+        let spaced = if self.seconds() > 0.0 { self.chosen.free_at(now) } else { now };
+        match departs_later && !self.window.is_shut() {
+            true => spaced,
+            false => self.window.free_at(now, segments).max(spaced),
         }
     }
 
@@ -139,7 +156,12 @@ fn rate(max_per_s: u32) -> f64 {
 
 impl Limits {
     pub fn new(contracts: impl IntoIterator<Item = Contract>) -> Self {
-        Self { gates: contracts.into_iter().map(Gate::new).collect() }
+        Self { gates: contracts.into_iter().map(Gate::new).collect(), depart_later: false }
+    }
+
+    /// Whether calls that are chosen from now on are written down before they go out, and ask [`Self::departs`] when.
+    pub const fn depart_later(&mut self, later: bool) {
+        self.depart_later = later;
     }
 
     /// The contracts of a new routing revision; `from[place]` is where a provider that stays had its place before.
@@ -159,8 +181,7 @@ impl Limits {
     pub fn room(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) -> Result<(), Full> {
         let Some(gate) = self.gates.get_mut(provider) else { return Ok(()) };
         gate.refresh(now);
-        let spaced = if gate.seconds() > 0.0 { gate.chosen.free_at(now) } else { now };
-        let full = match gate.window.free_at(now, segments).max(gate.learned.blocked_until()).max(spaced) {
+        let full = match gate.free_at(now, segments, self.depart_later).max(gate.learned.blocked_until()) {
             at if at > now => Full::Rate(at),
             _ if gate.in_flight >= gate.may_be_out(now) => Full::InFlight,
             _ if gate.is_preceded(now, lane) => Full::Rate(now + PRECEDENCE),
@@ -187,33 +208,47 @@ impl Limits {
     /// Whether somebody waits for this provider who could have room now.
     pub fn has_room_for_waiting(&mut self, now: Moment, provider: usize) -> bool {
         let Some(gate) = self.gates.get_mut(provider) else { return false };
-        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.window.free_at(now, 1) <= now
+        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.free_at(now, 1, self.depart_later) <= now
     }
 
-    /// Takes room for a call that goes out now.
+    /// Takes room for a call that goes out now, or is chosen now and departs later.
     pub fn take(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) {
         let Some(gate) = self.gates.get_mut(provider) else { return };
-        gate.window.take(now, segments);
-        gate.chosen.take(now, segments, gate.seconds());
+        if self.depart_later {
+            gate.chosen.take(now, segments, gate.seconds() / PACE);
+        } else {
+            gate.window.take(now, segments);
+            gate.chosen.take(now, segments, gate.seconds());
+        }
         gate.learned.submitted(now, segments);
         gate.in_flight += 1;
         gate.waits_until[lane.index()] = None;
     }
 
-    /// A call that took room at `taken` goes out only now.
-    pub fn sent(&mut self, taken: Moment, now: Moment, provider: usize, segments: u32) {
+    /// A call that was chosen at `taken` and given `place` by [`Self::departs`] goes out only now.
+    pub fn sent(&mut self, (taken, place): (Moment, Moment), now: Moment, provider: usize, segments: u32) {
         if let Some(gate) = self.gates.get_mut(provider) {
-            gate.window.postpone(taken, now, segments);
+            gate.window.postpone(place, now, segments);
             gate.learned.postponed(taken, now, segments);
         }
     }
 
-    /// When a call that took room and is ready to go may depart: `now`, or a little later so that calls keep their distance.
-    pub fn departs(&mut self, now: Moment, provider: usize, segments: u32) -> Moment {
-        let Some(gate) = self.gates.get_mut(provider) else { return now };
+    /// When a call that was chosen and is ready to go may depart: `now`, or a little later so that calls keep their distance
+    /// and the window its measure. Nothing while nothing is granted: ask again.
+    pub fn departs(&mut self, now: Moment, provider: usize, segments: u32) -> Option<Moment> {
+        let Some(gate) = self.gates.get_mut(provider) else { return Some(now) };
         gate.refresh(now);
-        let seconds = gate.seconds() * CATCHES_UP;
-        if seconds > 0.0 { gate.departed.take(now, segments, seconds) } else { now }
+        if gate.window.is_shut() {
+            return None;
+        }
+        let at = gate.window.free_at(gate.departed.next_at(now), segments);
+        gate.window.take(at, segments);
+        let seconds = gate.seconds();
+        if seconds > 0.0 {
+            gate.departed.take(at, segments, seconds * CATCHES_UP);
+            gate.chosen.not_before(gate.departed);
+        }
+        Some(at)
     }
 
     /// A call that took room at `started` has ended.
@@ -340,10 +375,79 @@ mod tests {
     #[test]
     fn calls_that_are_ready_together_depart_at_the_contracts_distance() {
         let mut limits = limits(50, 0);
-        let departures: Vec<Moment> = (0..4).map(|_| limits.departs(at(1_000), 0, 1)).collect();
+        let departures: Vec<Moment> = (0..4).map(|_| limits.departs(at(1_000), 0, 1).unwrap()).collect();
         let distance = departures[3].since(departures[0]);
         assert!((distance.as_secs_f64() - 0.06 * CATCHES_UP).abs() < 1e-6, "{distance:?}");
-        assert_eq!(Limits::new([Contract { max_per_s: 0, max_in_flight: 0 }]).departs(at(7), 0, 1), at(7), "without a rate at once");
+        let without = Limits::new([Contract { max_per_s: 0, max_in_flight: 0 }]).departs(at(7), 0, 1);
+        assert_eq!(without, Some(at(7)), "without a rate at once");
+    }
+
+    /// Calls as fast as they are chosen, each written down for so long and woken so late; when they went out.
+    fn saturate_by_departures(limits: &mut Limits, seconds: u64, writing: impl Fn(usize) -> Duration, woken: Duration) -> Vec<Moment> {
+        limits.depart_later(true);
+        let (mut now, mut calls) = (at(0), Vec::<Moment>::new());
+        // Chosen and written down by then, oldest first.
+        let mut chosen = std::collections::VecDeque::new();
+        while now < at(seconds * 1_000) {
+            while chosen.front().is_some_and(|(_, ready)| *ready <= now) {
+                let (taken, _) = chosen.pop_front().expect("it was just seen");
+                let place = limits.departs(now, 0, 1).unwrap();
+                let goes = (place + if place > now { woken } else { Duration::ZERO }).max(calls.last().copied().unwrap_or_default());
+                limits.sent((taken, place), goes, 0, 1);
+                limits.ended(0);
+                calls.push(goes);
+            }
+            if limits.room(now, 0, 1, Lane::Normal).is_ok() {
+                limits.take(now, 0, 1, Lane::Normal);
+                chosen.push_back((now, now + writing(calls.len())));
+            }
+            now = now + Duration::from_millis(1);
+        }
+        calls
+    }
+
+    #[test]
+    fn what_writing_down_takes_is_not_added_to_every_second() {
+        let writing = |call: usize| Duration::from_millis([3, 8, 20, 5, 35][call % 5]);
+        for (part, per_s) in [(1.0, 50), (0.5, 25)] {
+            let mut limits = limits(50, 0);
+            limits.grant(0, part, at(100_000));
+            let calls = saturate_by_departures(&mut limits, 60, writing, Duration::from_millis(2));
+            let least = per_s * 60 * 995 / 1_000;
+            assert!((least..=per_s * 60).contains(&calls.len()), "{part}: {} calls in a minute", calls.len());
+            let mut oldest = 0;
+            for (newest, call) in calls.iter().enumerate() {
+                while call.since(calls[oldest]) >= Duration::from_secs(1) {
+                    oldest += 1;
+                }
+                assert!(newest - oldest < per_s, "{part}: {} calls in the second before {call:?}", newest - oldest + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_that_was_chosen_under_a_grant_does_not_depart_without_one() {
+        let mut limits = limits(50, 0);
+        limits.depart_later(true);
+        limits.grant(0, 0.5, at(1_000));
+        assert!(limits.room(at(990), 0, 1, Lane::Normal).is_ok());
+        limits.take(at(990), 0, 1, Lane::Normal);
+        assert_eq!(limits.departs(at(1_001), 0, 1), None);
+        assert!(limits.room(at(1_001), 0, 1, Lane::Normal).is_err());
+        limits.grant(0, 0.5, at(3_000));
+        assert_eq!(limits.departs(at(2_000), 0, 1), Some(at(2_000)));
+    }
+
+    #[test]
+    fn parts_of_a_cap_of_calls_in_flight_never_sum_to_more_than_the_cap() {
+        for cap in 1..=40_u32 {
+            for workers in 1..=cap {
+                let mut limits = limits(0, cap);
+                limits.grant(0, 1.0 / f64::from(workers), at(1_000));
+                let out = limits.gates[0].may_be_out(at(0));
+                assert!(out * workers <= cap && out >= 1, "{out} of {cap} at each of {workers}");
+            }
+        }
     }
 
     #[test]

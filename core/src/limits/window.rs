@@ -62,12 +62,17 @@ impl Window {
         }
     }
 
+    /// Whether nothing may go at all.
+    pub const fn is_shut(&self) -> bool {
+        self.per_s < LEAST_PER_S
+    }
+
     /// When `segments` may go: `now` if at once.
     pub fn free_at(&mut self, now: Moment, segments: u32) -> Moment {
         if self.per_s.is_infinite() {
             return now;
         }
-        if self.per_s < LEAST_PER_S {
+        if self.is_shut() {
             return now + SECOND;
         }
         self.forget(now);
@@ -79,23 +84,25 @@ impl Window {
                 break;
             }
             used -= u64::from(entry.segments);
-            at = entry.frees_at;
+            at = at.max(entry.frees_at);
         }
         at
     }
 
-    /// Takes the place of a call that goes out now; also without a limit, so that one learned a moment later knows of it.
+    /// Takes the place of a call that goes out now, or at a place in the line a little later; also without a limit, so that one learned a moment later knows of it.
     pub fn take(&mut self, now: Moment, segments: u32) {
         self.forget(now);
         let overdraft = f64::from(segments.max(1)) / f64::from(self.fits.max(1));
         let frees_at = now + self.holds.mul_f64(overdraft.max(1.0));
         self.used += u64::from(segments);
-        match self.log.back_mut() {
+        // Others may have places in the line already that come later.
+        let after = self.log.partition_point(|entry| entry.first <= now);
+        match after.checked_sub(1).and_then(|last| self.log.get_mut(last)) {
             Some(last) if now.since(last.first) < GRAIN && last.frees_at <= frees_at => {
                 last.frees_at = frees_at;
                 last.segments += segments;
             }
-            _ => self.log.push_back(Entry { first: now, frees_at, segments }),
+            _ => self.log.insert(after, Entry { first: now, frees_at, segments }),
         }
     }
 

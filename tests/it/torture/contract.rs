@@ -35,12 +35,20 @@ struct Vendor {
 }
 
 impl Vendor {
-    async fn start() -> (Arc<Self>, std::net::SocketAddr) {
+    /// On a thread of its own that is served before all others, if that is allowed: a vendor has a machine of its own, and
+    /// what delays its counting is not the workers' doing.
+    fn start() -> (Arc<Self>, std::net::SocketAddr) {
         let vendor = Arc::new(Self { clock: Clock::system(), calls: std::sync::Mutex::default() });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/send", post(called)).with_state(Arc::clone(&vendor));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        std::thread::spawn(move || {
+            println!("the vendor is served first: {}", is_served_first());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let serves = async { axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await };
+            runtime.block_on(serves).unwrap();
+        });
         (vendor, address)
     }
 
@@ -56,6 +64,13 @@ async fn called(State(vendor): State<Arc<Vendor>>) -> Json<Value> {
     Json(json!({"id": format!("v-{}", calls.len())}))
 }
 
+/// Asks for this thread to be scheduled before all ordinary ones; whether it is.
+fn is_served_first() -> bool {
+    let thread = std::fs::read_link("/proc/thread-self").unwrap();
+    let asked = std::process::Command::new("chrt").args(["--fifo", "--pid", "1"]).arg(thread.file_name().unwrap()).output();
+    asked.is_ok_and(|asked| asked.status.success())
+}
+
 /// The most calls in any window of this length.
 fn most_in(calls: &[Moment], window: Duration) -> usize {
     let mut oldest = 0;
@@ -69,10 +84,11 @@ fn most_in(calls: &[Moment], window: Duration) -> usize {
     most
 }
 
-async fn fill(cluster: &Cluster) {
+/// Codes without keys.
+async fn send(cluster: &Cluster, first: usize, count: usize) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    for batch in 0..BACKLOG / 500 {
-        let message = |number: usize| json!({"to": format!("+49{}", 1_000_000_000 + batch * 500 + number), "text": "Hello", "category": "otp", "expires_in_s": 3600});
+    for batch in (first..first + count).step_by(500) {
+        let message = |number: usize| json!({"to": format!("+49{}", 1_000_000_000 + batch + number), "text": "Hello", "category": "otp", "expires_in_s": 3600});
         let body = json!({"messages": (0..500).map(message).collect::<Vec<_>>()});
         let answer =
             client.post(format!("http://{}/v1/messages/batch", cluster.apis()[1])).bearer_auth(KEY).json(&body).send().await.unwrap();
@@ -89,14 +105,14 @@ fn a_contract_is_kept_to_the_segment_by_two_workers() {
 }
 
 async fn keep(home: &TempDir) {
-    let (vendor, address) = Vendor::start().await;
+    let (vendor, address) = Vendor::start();
     let (mut servers, wires) = Server::start_all(home.path()).await;
     let provider = format!(
         "[[providers]]\nname = \"a\"\nkind = \"http\"\nchannel = \"sms\"\nprice = \"0.0100\"\ncurrency = \"EUR\"\nmax_per_s = {PER_S}\nreceipts = false\n\
          [providers.settings]\nurl = \"http://{address}/send\"\nmessage_id = \"/id\"\n"
     );
     let mut cluster = Cluster::start(home.path(), &servers, (&wires, usize::MAX), &provider).await;
-    fill(&cluster).await;
+    send(&cluster, 0, BACKLOG).await;
     let mut failures = Vec::new();
     tokio::time::sleep(WARM).await;
     let began = vendor.clock.moment();
@@ -120,6 +136,7 @@ async fn keep(home: &TempDir) {
         if kept && least < LEAST_IN_TEN {
             failures.push(format!("{name}: only {least} calls in ten seconds"));
         }
+        (least, most_in(&calls, TEN))
     };
     phase("two workers", PHASE, true).await;
     cluster.nodes[WORKER].kill().await;
@@ -132,7 +149,9 @@ async fn keep(home: &TempDir) {
     phase("Redis goes away", Duration::from_secs(3), false).await;
     phase("without Redis", PHASE, true).await;
     servers[POSTGRES].kill().await;
-    phase("with neither", PHASE, false).await;
+    // Nobody can say who has what was queued before: fresh codes, which may be sent twice, go on by the floors.
+    send(&cluster, BACKLOG, 1_000).await;
+    let (least, most) = phase("with neither", PHASE, false).await;
     for server in [REDIS, POSTGRES] {
         servers[server].start_again();
         servers[server].until_it_listens().await;
@@ -141,6 +160,10 @@ async fn keep(home: &TempDir) {
     phase("two workers at last", PHASE, true).await;
     let calls = vendor.calls_between(began, vendor.clock.moment());
     let (one, ten) = (most_in(&calls, Duration::from_secs(1)), most_in(&calls, TEN));
+    // Each has a quarter: half of the contract, divided by two.
+    if most > MOST_IN_TEN / 2 {
+        failures.push(format!("with neither, {least} to {most} calls in ten seconds: that is more than the floors"));
+    }
     println!("over everything: most in one second {one} (may be {MOST_IN_ONE}), in ten {ten} (may be {MOST_IN_TEN})");
     if one > MOST_IN_ONE {
         failures.push(format!("{one} calls in one second"));
