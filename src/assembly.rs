@@ -9,6 +9,7 @@ mod data_dir;
 mod desks;
 mod first_start;
 mod former;
+mod move_up;
 mod peers;
 mod rungs;
 mod tools;
@@ -24,9 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::watch::Watch;
 pub use self::{
-    climb::{migrate, move_up},
+    climb::migrate,
     data_dir::{DataDir, database_in},
     first_start::Welcome,
+    move_up::{Moved, move_up},
     rungs::{Rung, Service},
     tools::{carry_out_here, control, messages_to_read},
 };

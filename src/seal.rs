@@ -80,6 +80,12 @@ impl Keyring {
         Self { keys: std::iter::once(first).chain(self.keys.iter().cloned()).collect() }
     }
 
+    /// The ring that seals as this one does and opens what either sealed.
+    #[must_use]
+    pub fn opening_too(&self, other: &Self) -> Self {
+        Self { keys: self.keys.iter().chain(&other.keys).cloned().collect() }
+    }
+
     /// Names the sealing key without telling it: two nodes that work together must agree on it.
     pub fn fingerprint(&self) -> String {
         hex(&self.keys[0].id)

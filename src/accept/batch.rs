@@ -219,7 +219,10 @@ impl Accept {
         match claimed {
             Claimed::Before(message) => Ok(Step::Done(Box::new(Ok(Sent { message, replayed: true })))),
             Claimed::Now(guard, idempotency) => {
-                let step = self.item_ready(sender, index, draft, Some((guard, idempotency)), purse).await?;
+                let step = match self.item_ready(sender, index, draft, Some((guard, idempotency)), purse).await {
+                    Ok(step) => step,
+                    Err(refusal) => return Ok(Step::Done(Box::new(Ok(self.refused(refusal, Some(idempotency)).await?)))),
+                };
                 keys.used.insert(idempotency.key, (index, idempotency.body));
                 Ok(step)
             }

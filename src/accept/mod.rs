@@ -107,7 +107,10 @@ impl Accept {
         purse: &mut Purse,
     ) -> Result<Sent, Refusal> {
         let traceparent = traceparent.filter(|text| is_traceparent(text));
-        let (new, seat) = self.ready(sender, draft, idempotency, traceparent, purse).await?;
+        let (new, seat) = match self.ready(sender, draft, idempotency, traceparent, purse).await {
+            Ok(ready) => ready,
+            Err(refusal) => return self.refused(refusal, idempotency).await,
+        };
         let message = Arc::clone(&new.message);
         match self.messages.accept(vec![new]).await.map(|verdicts| verdicts.into_iter().next()) {
             Ok(Some(verdict)) => self.conclude(sender, message, seat, verdict, purse).await,
@@ -212,6 +215,18 @@ impl Accept {
                 answer.answered(IdempotencyAnswer::Mismatch);
                 Err(Refusal::IdempotencyMismatch)
             }
+        }
+    }
+
+    /// A message that is refused now may have been accepted before.
+    async fn refused(&self, refusal: Refusal, idempotency: Option<Idempotency>) -> Result<Sent, Refusal> {
+        let Some(idempotency) = idempotency.filter(|_| !matches!(refusal, Refusal::Store(_))) else { return Err(refusal) };
+        match self.messages.accepted_with(idempotency.key, self.clock.now()).await {
+            Ok(Some(repeat)) if repeat.body == idempotency.body => {
+                self.metrics.idempotency.answered(IdempotencyAnswer::Replayed);
+                Ok(Sent { message: self.accepted_before(repeat.id).await?, replayed: true })
+            }
+            _ => Err(refusal),
         }
     }
 

@@ -143,7 +143,7 @@ impl Rung {
             Ok(1) => tracing::warn!("one Kafka broker: what it loses with its disk is lost"),
             Ok(_) => {}
             // The store's queue takes what Kafka cannot.
-            Err(error @ TopicsError::NotReachable { .. }) => {
+            Err(error @ (TopicsError::NotReachable { .. } | TopicsError::NoRights { .. })) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "going on without Kafka");
                 reachable = false;
             }

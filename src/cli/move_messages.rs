@@ -16,7 +16,11 @@ pub struct Move {}
 impl Move {
     pub async fn run(self, global: &Global) -> anyhow::Result<()> {
         let moved = assembly::move_up(&global.load()?).await?;
-        println!("{moved} unfinished messages carried over");
+        println!("{} unfinished messages carried over", moved.unfinished);
+        println!(
+            "{} messages whose receipts may still come, {} idempotency keys, {} documents of the control plane",
+            moved.expecting, moved.keys, moved.documents
+        );
         Ok(())
     }
 }

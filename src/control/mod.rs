@@ -13,6 +13,7 @@ pub mod apps;
 pub mod audit;
 pub mod auth;
 mod bootstrap;
+pub mod carry;
 pub mod content;
 pub mod diff;
 pub mod erasures;

@@ -35,6 +35,12 @@ pub trait Messages: Send + Sync {
         Ok(self.repeats_of(&[key], now).await?.pop().flatten())
     }
 
+    /// What was accepted with a key, where [`Self::repeats_of`] leaves that to accepting: asked before a message is refused,
+    /// because a repeat has the first one's answer whatever has changed since.
+    async fn accepted_with(&self, _key: [u8; 16], _now: Timestamp) -> Result<Option<Repeat>, Error> {
+        Ok(None)
+    }
+
     /// Keeps the whole answer to a batch under the batch's own idempotency key.
     async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error>;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rdkafka::{
     message::{Header, OwnedHeaders},
+    types::RDKafkaErrorCode,
     producer::{FutureProducer, FutureRecord, Producer as _},
     util::Timeout,
 };
@@ -20,6 +21,13 @@ const FLUSH: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[error("the record was not acknowledged")]
 pub struct NotPublished(#[source] pub rdkafka::error::KafkaError);
+
+impl NotPublished {
+    /// The brokers answer and do not let this program write: they will not a moment later either.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.0.rdkafka_error_code(), Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed))
+    }
+}
 
 /// One record to publish.
 pub struct Publish<'a> {

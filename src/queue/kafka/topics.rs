@@ -1,6 +1,6 @@
 //! The topics' names, and making those that are missing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -25,6 +25,8 @@ pub enum TopicsError {
     NotReachable { brokers: String, source: rdkafka::error::KafkaError },
     #[error("the topic {topic} could not be made ({code}): make it, or allow this program to create topics")]
     NotMade { topic: String, code: RDKafkaErrorCode },
+    #[error("this program has no rights on the topic {topic} ({code}): let it describe, read and write it")]
+    NoRights { topic: String, code: RDKafkaErrorCode },
     #[error("kafka.brokers")]
     Settings(#[source] rdkafka::error::KafkaError),
 }
@@ -68,8 +70,8 @@ impl Topics {
     /// Makes the topics that are missing. How many brokers there are.
     pub async fn ensure(&self, brokers: &str, partitions: u32, replication: u32) -> Result<usize, TopicsError> {
         let admin: AdminClient<DefaultClientContext> = super::client(brokers).create().map_err(TopicsError::Settings)?;
-        let admin = std::sync::Arc::new(admin);
-        let asking = std::sync::Arc::clone(&admin);
+        let admin = Arc::new(admin);
+        let asking = Arc::clone(&admin);
         let metadata = tokio::task::spawn_blocking(move || asking.inner().fetch_metadata(None, TIMEOUT)).await;
         let metadata = metadata.unwrap_or(Err(rdkafka::error::KafkaError::Canceled));
         let metadata = metadata.map_err(|source| TopicsError::NotReachable { brokers: brokers.to_owned(), source })?;
@@ -94,11 +96,24 @@ impl Topics {
         let made = made.map_err(|source| TopicsError::NotReachable { brokers: brokers.to_owned(), source })?;
         for result in made {
             match result {
-                // Another node made it meanwhile.
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Ok(_) => {}
+                // Another node made it meanwhile, or it may not even be seen.
+                Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => may_be_seen(&admin, topic).await?,
                 Err((topic, code)) => return Err(TopicsError::NotMade { topic, code }),
             }
         }
         Ok(count)
+    }
+}
+
+/// Whether this program is told anything about a topic that exists.
+async fn may_be_seen(admin: &Arc<AdminClient<DefaultClientContext>>, topic: String) -> Result<(), TopicsError> {
+    let (asking, asked) = (Arc::clone(admin), topic.clone());
+    let metadata = tokio::task::spawn_blocking(move || asking.inner().fetch_metadata(Some(&asked), TIMEOUT)).await;
+    let Ok(Ok(metadata)) = metadata else { return Ok(()) };
+    match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error).map(RDKafkaErrorCode::from) {
+        Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => Err(TopicsError::NoRights { topic, code }),
+        // Its leader is being elected, or this broker has not heard of it yet.
+        _ => Ok(()),
     }
 }

@@ -12,7 +12,10 @@ mod take;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ const WAIT_FOR_RECORDER: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LOOK_FOR_KAFKA: Duration = Duration::from_millis(500);
+/// People need about as long.
+const RIGHTS_ARE_GIVEN: Duration = Duration::from_secs(30);
 /// A claim outlives its message by this much, so that nobody who comes late finds none.
 const CLAIM_OUTLIVES: Duration = Duration::from_hours(1);
 
@@ -98,6 +103,8 @@ struct Hands {
 pub struct Road {
     parts: Parts,
     kafka: Breaker,
+    /// Kafka is away for want of rights.
+    forbidden: AtomicBool,
     store_answers: Breaker,
     hands: Mutex<Hands>,
     consumer: OnceLock<Consumer>,
@@ -112,6 +119,7 @@ impl Road {
         Arc::new(Self {
             parts,
             kafka: Breaker::default(),
+            forbidden: AtomicBool::new(false),
             store_answers: Breaker::default(),
             hands: Mutex::default(),
             consumer: OnceLock::new(),
@@ -132,6 +140,10 @@ impl Road {
             tokio::time::sleep(LOOK_FOR_KAFKA).await;
             if self.kafka_is_up() {
                 continue;
+            }
+            if self.forbidden.swap(false, Ordering::Relaxed) {
+                // The brokers would answer, and only a send finds out whether somebody has given the right meanwhile.
+                tokio::time::sleep(RIGHTS_ARE_GIVEN).await;
             }
             let road = Arc::clone(&self);
             let topic = self.parts.topics.outcomes();
@@ -221,6 +233,11 @@ impl Road {
         let records = facts.iter().zip(&values).map(|((key, _), value)| Publish { topic, key, value, traceparent, reason: None });
         let published = self.parts.producer.publish(&records.collect::<Vec<_>>()).await;
         match published.iter().find_map(|result| result.as_ref().err()) {
+            Some(error) if error.is_forbidden() => {
+                tracing::error!(topic, error = error as &dyn std::error::Error, "this program may not write to the topic: it goes on without Kafka");
+                self.forbidden.store(true, Ordering::Relaxed);
+                self.kafka.failed(self.parts.clock.moment());
+            }
             Some(error) => {
                 tracing::warn!(error = error as &dyn std::error::Error, "kafka did not acknowledge");
                 self.kafka.failed(self.parts.clock.moment());
@@ -256,6 +273,10 @@ impl Messages for Road {
     /// Accepting asks Redis and, where that is not enough, the store.
     async fn repeats_of(&self, keys: &[[u8; 16]], _now: Timestamp) -> Result<Vec<Option<Repeat>>, Error> {
         Ok(vec![None; keys.len()])
+    }
+
+    async fn accepted_with(&self, key: [u8; 16], now: Timestamp) -> Result<Option<Repeat>, Error> {
+        self.ask_store(self.parts.store.repeat_of(key, now)).await
     }
 
     async fn keep_answer(&self, idempotency: Idempotency, answer: Vec<u8>, now: Timestamp) -> Result<(), Error> {

@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{Connection, PgConnection, Row};
 use tidings_core::{id::MessageId, time::Timestamp};
 
-use crate::store::{Accepting, Error, IDEMPOTENCY_LASTS, Idempotency, Repeat, codec::NewRow};
+use crate::{
+    shared::Reservation,
+    store::{Accepting, Error, IDEMPOTENCY_LASTS, Idempotency, Repeat, codec::NewRow},
+};
 
 const INSERT: &str = "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, in_flight, \
     provider, attempts, progress, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
@@ -85,16 +88,24 @@ async fn claim_keys(connection: &mut PgConnection, requests: &[Vec<NewRow>]) -> 
 
 /// Keeps keys that nobody used before; where somebody did, the first stays.
 pub async fn remember_keys(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<(), Error> {
-    let mut keyed: Vec<_> = rows.iter().filter_map(|row| Some((row.idempotency?, row))).collect();
+    let keyed = rows.iter().filter_map(|row| {
+        let Idempotency { key, body } = row.idempotency?;
+        Some((Reservation { key, body, id: row.id }, row.send_at.unwrap_or(row.accepted_at)))
+    });
+    remember(connection, keyed.collect()).await
+}
+
+/// The same for keys and when each counts from.
+pub async fn remember(connection: &mut PgConnection, mut keyed: Vec<(Reservation, Timestamp)>) -> Result<(), Error> {
     if keyed.is_empty() {
         return Ok(());
     }
-    keyed.sort_unstable_by_key(|(idempotency, _)| idempotency.key);
+    keyed.sort_unstable_by_key(|(reserved, _)| reserved.key);
     sqlx::query("INSERT INTO idempotency_keys (key, body, id, counts_from) SELECT * FROM UNNEST($1::bytea[], $2::bytea[], $3::uuid[], $4::bigint[]) ON CONFLICT DO NOTHING")
-        .bind(keyed.iter().map(|(idempotency, _)| idempotency.key.to_vec()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(idempotency, _)| idempotency.body.to_vec()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(_, row)| row.id.uuid()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(_, row)| row.send_at.unwrap_or(row.accepted_at).as_millis()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(reserved, _)| reserved.key.to_vec()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(reserved, _)| reserved.body.to_vec()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(reserved, _)| reserved.id.uuid()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(_, from)| from.as_millis()).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

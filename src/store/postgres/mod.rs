@@ -176,6 +176,11 @@ impl PostgresStore {
         run!(self.connections, |connection| record::keys_since(connection, since, most).await)
     }
 
+    /// Keeps idempotency keys that were used on another rung, with when each counts from.
+    pub async fn remember(&self, keys: &[(Reservation, Timestamp)]) -> Result<(), Error> {
+        run!(self.connections, |connection| accept::remember(connection, keys.to_vec()).await)
+    }
+
     /// Notes that a worker lives; how many were seen within a time, this one included.
     pub async fn register_worker(&self, node: Uuid, seen: Duration) -> Result<u32, Error> {
         run!(self.connections, |connection| queue::register_worker(connection, node, seen).await)

@@ -39,6 +39,7 @@ use super::{
     NewMessage, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     codec::{Lookup, encode_attempts},
 };
+use crate::shared::Reservation;
 
 /// The embedded store. Cheap to clone; the writer ends when the last clone is gone.
 #[derive(Clone)]
@@ -75,6 +76,16 @@ impl Sqlite {
         if let Err(error) = writer.await {
             tracing::error!(error = &error as &dyn std::error::Error, "the writer of the store died");
         }
+    }
+
+    /// The idempotency keys that count from later than `since`, with when each does, by id after `after`.
+    pub async fn keys_since(
+        &self,
+        since: Timestamp,
+        after: Option<MessageId>,
+        most: usize,
+    ) -> Result<Vec<(Reservation, Timestamp)>, Error> {
+        read::keys_since(&self.readers, since, after, most).await
     }
 
     /// Where everything else of the embedded rung may keep its tables: reads go here.

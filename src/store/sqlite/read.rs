@@ -8,10 +8,13 @@ use tidings_core::{
 use uuid::Uuid;
 
 use super::{lookups, writer::Shared};
-use crate::store::{
-    Error, Filter, IDEMPOTENCY_LASTS, Page, ReceiptFact, Record, Repeat,
-    codec::{Lookup, decode_attempts, status},
-    listing::{PATIENCE, STEP, UNUSUAL, Way},
+use crate::{
+    shared::Reservation,
+    store::{
+        Error, Filter, IDEMPOTENCY_LASTS, Page, ReceiptFact, Record, Repeat,
+        codec::{Lookup, decode_attempts, status},
+        listing::{PATIENCE, STEP, UNUSUAL, Way},
+    },
 };
 
 /// Rows that are fetched by their ids at once: each may lie on a page that only the disk has, and patience is looked at in between.
@@ -23,6 +26,30 @@ const KEY_OF: &str = "SELECT idempotency_key, idempotency_body, max(accepted_at,
 /// By the app's index alone, which holds the ids.
 const COUNT: &str = "SELECT count(*) FROM messages WHERE app = ? AND id >= ?";
 const COLUMNS: &str = "id, status, attempts, released_at, closed_at, due_at, body";
+
+/// Keys of messages that were accepted, or are to be sent, after a time.
+const KEYS_SINCE: &str = "SELECT id, idempotency_key, idempotency_body, max(accepted_at, coalesce(send_at, 0)) AS counts_from FROM messages \
+    WHERE id > ? AND idempotency_key IS NOT NULL AND max(accepted_at, coalesce(send_at, 0)) > ? ORDER BY id LIMIT ?";
+
+pub async fn keys_since(
+    pool: &SqlitePool,
+    since: Timestamp,
+    after: Option<MessageId>,
+    most: usize,
+) -> Result<Vec<(Reservation, Timestamp)>, Error> {
+    let after = after.map_or_else(Uuid::nil, MessageId::uuid);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = sqlx::query(KEYS_SINCE).bind(after).bind(since.as_millis()).bind(most).fetch_all(pool).await?;
+    let sixteen = |bytes: Vec<u8>| {
+        bytes.try_into().map_err(|_| Error::Broken(anyhow::anyhow!("messages.idempotency_key or idempotency_body does not hold 16 bytes")))
+    };
+    let reserved = |row: &SqliteRow| {
+        let (key, body) = (sixteen(row.try_get("idempotency_key")?)?, sixteen(row.try_get("idempotency_body")?)?);
+        let reserved = Reservation { key, body, id: MessageId::from_uuid(row.try_get("id")?) };
+        Ok((reserved, Timestamp::from_millis(row.try_get("counts_from")?)))
+    };
+    rows.iter().map(reserved).collect()
+}
 
 pub async fn get(pool: &SqlitePool, shared: &Shared, id: MessageId) -> Result<Option<Record>, Error> {
     let row = sqlx::query(GET).bind(id.uuid()).fetch_optional(pool).await?;

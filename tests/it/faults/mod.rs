@@ -3,10 +3,12 @@
 //! The verdict is never Tidings' own: a simulated vendor in the test's process, which no fault reaches, counts what it
 //! processed by message id.
 
+mod acl;
 mod clients;
 mod full_disk;
 mod keys;
 mod kill;
+mod moving;
 pub mod node;
 mod redaction;
 mod scheduled;

@@ -95,6 +95,20 @@ impl Node {
         self.ready().await;
     }
 
+    /// More settings for its next start: another rung.
+    pub fn climb(&self, settings: &str) {
+        let before = std::fs::read_to_string(&self.config).unwrap();
+        std::fs::write(&self.config, before + settings).unwrap();
+    }
+
+    /// Another command on the same configuration.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.arg(name).stdin(Stdio::null());
+        command.arg("--config").arg(&self.config);
+        command
+    }
+
     /// Memory that it holds.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().expect("it runs"))).unwrap();

@@ -7,7 +7,10 @@ use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::TestVendor;
+use super::{
+    TestVendor,
+    acl::{self, On, Right, Rule},
+};
 use crate::{
     servers::{self, eventually},
     torture::Server,
@@ -185,4 +188,57 @@ async fn redis_that(takes_no_writes_after: &str) {
         "[database]\nurl = \"{url}\"\n[redis]\nurl = \"{address}\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\ngroup = \"{prefix}\"\npartitions = 2\n"
     );
     goes_on(&services, "redis", "redis answers and cannot be used").await;
+}
+
+/// A broker of its own, whose rights a test may set, and the settings of a process on it.
+async fn kafka_with_rights(home: &Path, prefix: &str) -> Option<(Server, String)> {
+    let (Some(database), Some(redis)) = (servers::database().await, servers::redis()) else { return None };
+    let (mut server, _wire) = Server::start("kafka", home).await;
+    server.until_it_listens().await;
+    let services = format!(
+        "[database]\nurl = \"{database}\"\n[redis]\nurl = \"{redis}\"\nkey_prefix = \"{prefix}\"\n\
+         [kafka]\nbrokers = \"127.0.0.1:{}\"\ntopic_prefix = \"{prefix}\"\ngroup = \"{prefix}\"\npartitions = 2\n",
+        server.port
+    );
+    Some((server, services))
+}
+
+#[tokio::test]
+async fn topics_that_are_missing_and_may_not_be_made_are_one_clear_line() {
+    let (home, prefix) = (TempDir::new().unwrap(), servers::fresh_name());
+    let Some((server, services)) = kafka_with_rights(home.path(), &prefix).await else { return };
+    acl::set(
+        server.port,
+        &[
+            (On::topics(&prefix), Right::Create, Rule::Deny),
+            (On::cluster(), Right::All, Rule::Allow),
+            (On::cluster(), Right::Create, Rule::Deny),
+        ],
+    )
+    .await;
+    for role in ["migrate", "serve", "api", "worker"] {
+        refuses(role, &services, "make it, or allow this program to create topics").await;
+    }
+}
+
+#[tokio::test]
+async fn topics_without_any_right_are_one_clear_line_and_work_goes_on() {
+    let (home, prefix) = (TempDir::new().unwrap(), servers::fresh_name());
+    let Some((server, services)) = kafka_with_rights(home.path(), &prefix).await else { return };
+    let made = TempDir::new().unwrap();
+    let status = start(&made, "migrate", "127.0.0.1:0", &services, "").wait().await.unwrap();
+    assert!(status.success(), "{}", log(made.path()));
+    acl::set(server.port, &[(On::topics(&prefix), Right::All, Rule::Deny)]).await;
+    goes_on(&services, "kafka", "this program has no rights on the topic").await;
+}
+
+#[tokio::test]
+async fn topics_that_may_not_be_written_to_are_one_clear_line_and_work_goes_on() {
+    let (home, prefix) = (TempDir::new().unwrap(), servers::fresh_name());
+    let Some((server, services)) = kafka_with_rights(home.path(), &prefix).await else { return };
+    let made = TempDir::new().unwrap();
+    let status = start(&made, "migrate", "127.0.0.1:0", &services, "").wait().await.unwrap();
+    assert!(status.success(), "{}", log(made.path()));
+    acl::set(server.port, &[(On::topics(&prefix), Right::All, Rule::Allow), (On::topics(&prefix), Right::Write, Rule::Deny)]).await;
+    goes_on(&services, "kafka", "this program may not write to the topic").await;
 }
