@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
 use super::DataDir;
 use crate::{
     clock::Clock,
@@ -14,6 +13,7 @@ use crate::{
         postgres::{Connections, PostgresStore},
     },
 };
+use anyhow::{Context as _, bail};
 
 /// Brings the schema and the topics up to date: `tidings migrate`.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {

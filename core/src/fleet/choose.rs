@@ -266,6 +266,17 @@ impl Fleet {
         let call = member.health.started(now, probe);
         let probe = probe.is_some();
         let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
-        Ticket { id: self.tickets, provider: place, started: now, why, member: member.id, call, segments: ask.segments, place: None, probe, more }
+        Ticket {
+            id: self.tickets,
+            provider: place,
+            started: now,
+            why,
+            member: member.id,
+            call,
+            segments: ask.segments,
+            place: None,
+            probe,
+            more,
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rdkafka::{
     message::{Header, OwnedHeaders},
-    types::RDKafkaErrorCode,
     producer::{FutureProducer, FutureRecord, Producer as _},
+    types::RDKafkaErrorCode,
     util::Timeout,
 };
 
@@ -25,7 +25,10 @@ pub struct NotPublished(#[source] pub rdkafka::error::KafkaError);
 impl NotPublished {
     /// The brokers answer and do not let this program write: they will not a moment later either.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self.0.rdkafka_error_code(), Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed))
+        matches!(
+            self.0.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed)
+        )
     }
 }
 

@@ -234,7 +234,11 @@ impl Road {
         let published = self.parts.producer.publish(&records.collect::<Vec<_>>()).await;
         match published.iter().find_map(|result| result.as_ref().err()) {
             Some(error) if error.is_forbidden() => {
-                tracing::error!(topic, error = error as &dyn std::error::Error, "this program may not write to the topic: it goes on without Kafka");
+                tracing::error!(
+                    topic,
+                    error = error as &dyn std::error::Error,
+                    "this program may not write to the topic: it goes on without Kafka"
+                );
                 self.forbidden.store(true, Ordering::Relaxed);
                 self.kafka.failed(self.parts.clock.moment());
             }
