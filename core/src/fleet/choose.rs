@@ -23,8 +23,8 @@ const MOMENT: std::time::Duration = std::time::Duration::from_millis(1);
 #[derive(Default)]
 struct Survey {
     open: Candidates,
-    /// They would take it, but have just said that they are asked too much.
-    eased: Candidates,
+    /// They would take it, but have just said that they are asked too much, or some of their calls are late.
+    spared: Candidates,
     probe: Option<usize>,
     passed: SmallVec<[Passed; 2]>,
     /// Sum of configured weights over all candidates.
@@ -103,15 +103,20 @@ impl Fleet {
     }
 
     pub(crate) fn choose_within(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Choice {
-        let survey = self.survey(limits, now, ask);
+        let mut survey = self.survey(limits, now, ask);
         if let Some(place) = survey.probe {
             return Choice::Call(self.ticket(limits, now, ask, place, Manner::Probe, survey));
         }
-        if survey.open.is_empty() && survey.room.is_none() && !survey.tried && survey.back.is_some() {
-            if self.some_serve_still(ask) {
-                return self.partly_ill(limits, now, ask, survey);
+        if survey.open.is_empty() && survey.room.is_none() && survey.back.is_some() {
+            let all_out = !survey.tried;
+            if let Some(choice) = self.partly_ill(limits, now, ask, &mut survey) {
+                return choice;
             }
-            return self.least_bad(limits, now, ask, survey);
+            if all_out {
+                let choice = self.least_bad(limits, now, ask, &mut survey);
+                // Who was tried by those that fail a part of their calls has had its round: the next one is better than a wait.
+                return if survey.tried && matches!(choice, Choice::Wait { .. }) { Choice::Exhausted } else { choice };
+            }
         }
         if let Some(place) = self.selector.pick(ask.select, &survey.open, ask.key, &mut self.dice) {
             let manner = if survey.open.len() == 1 && !survey.passed.is_empty() { Manner::Only } else { Manner::Selected(ask.select) };
@@ -133,13 +138,9 @@ impl Fleet {
         }
     }
 
-    /// Whether somebody who is out fails so rarely that a try is better than waiting.
-    fn some_serve_still(&self, ask: &Ask<'_>) -> bool {
-        ask.candidates.iter().any(|place| self.members.get(*place).is_some_and(|it| it.may_serve(ask) && it.health.still_serves()))
-    }
-
-    /// Everybody is out, but some fail only a part of their calls: they share the traffic, as if nobody had been ejected.
-    fn partly_ill(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, mut survey: Survey) -> Choice {
+    /// Nobody who serves is left, but some who are out fail only a part of their calls: they share the traffic, as if nobody had
+    /// been ejected. A retry is better than a wait, or than a backoff that the budget pays for.
+    fn partly_ill(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, survey: &mut Survey) -> Option<Choice> {
         for &place in ask.candidates {
             let Some(member) = self.members.get(place).filter(|it| it.may_serve(ask) && it.health.still_serves()) else { continue };
             if ask.tried.contains(place) {
@@ -153,14 +154,14 @@ impl Fleet {
             }
         }
         match (self.selector.pick(ask.select, &survey.open, ask.key, &mut self.dice), survey.room) {
-            (Some(place), _) => Choice::Call(self.ticket(limits, now, ask, place, Manner::PartlyIll, survey)),
-            (None, Some((until, reason, place))) => Choice::Wait { until, reason, provider: Some(place) },
-            (None, None) => Choice::Exhausted,
+            (Some(place), _) => Some(Choice::Call(self.ticket(limits, now, ask, place, Manner::PartlyIll, std::mem::take(survey)))),
+            (None, Some((until, reason, place))) => Some(Choice::Wait { until, reason, provider: Some(place) }),
+            (None, None) => None,
         }
     }
 
     /// Everybody is out: the least bad gets one call at a pace, everything else waits and uses nothing.
-    fn least_bad(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, survey: Survey) -> Choice {
+    fn least_bad(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, survey: &mut Survey) -> Choice {
         let mut best: Option<(LastResort, usize)> = None;
         let mut tried_at = Moment::ZERO;
         for &place in ask.candidates {
@@ -173,10 +174,11 @@ impl Fleet {
             }
         }
         let mut until = survey.back.unwrap_or(now + ASK_AGAIN).min(now + ASK_AGAIN.saturating_mul(10));
-        if let Some((resort, place)) = best.filter(|(resort, _)| resort.askable) {
+        // Where some fail only a part of their calls, finding out about the others may cost nothing but a call.
+        if let Some((resort, place)) = best.filter(|(resort, _)| resort.askable && !(survey.tried && resort.costly)) {
             let at = tried_at + resort.pace;
             if at <= now && limits.room(now, place, ask.segments, ask.lane).is_ok() {
-                return Choice::Call(self.ticket(limits, now, ask, place, Manner::LeastBad, survey));
+                return Choice::Call(self.ticket(limits, now, ask, place, Manner::LeastBad, std::mem::take(survey)));
             }
             until = until.min(at);
         }
@@ -203,7 +205,7 @@ impl Fleet {
                 Operator::Silent => member.health.standing(now),
             };
             let factor = match standing {
-                Standing::Open { factor } => factor,
+                Standing::Open { factor } | Standing::Doubted { factor } => factor,
                 Standing::Probe => 0.0,
                 Standing::Suspected => {
                     // Whoever waits has a place in line: one answer may let all of them go.
@@ -233,7 +235,9 @@ impl Fleet {
             }
             match limits.room(now, place, ask.segments, ask.lane) {
                 Ok(()) if standing == Standing::Probe => survey.probe = survey.probe.or(Some(place)),
-                Ok(()) if now < member.eased_until => survey.eased.push(member.candidate(place, factor)),
+                Ok(()) if now < member.eased_until || matches!(standing, Standing::Doubted { .. }) => {
+                    survey.spared.push(member.candidate(place, factor))
+                }
                 Ok(()) => survey.open.push(member.candidate(place, factor)),
                 Err(Full::Rate(at)) => {
                     survey.wait_for_room(at, WaitReason::Rate, place);
@@ -246,7 +250,7 @@ impl Fleet {
             }
         }
         if survey.open.is_empty() {
-            std::mem::swap(&mut survey.open, &mut survey.eased);
+            std::mem::swap(&mut survey.open, &mut survey.spared);
         }
         survey
     }

@@ -11,7 +11,7 @@ impl Member {
         match (self.operator, self.health.standing(now)) {
             (Operator::Paused, _) => 0.0,
             (Operator::Pinned, _) => 1.0,
-            (Operator::Silent, Standing::Open { factor }) => factor,
+            (Operator::Silent, Standing::Open { factor } | Standing::Doubted { factor }) => factor,
             (Operator::Silent, _) => 0.0,
         }
     }
@@ -20,7 +20,7 @@ impl Member {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a factor is between 0 and 1")]
     pub(super) fn score(&self, now: Moment) -> u8 {
         match self.health.standing(now) {
-            Standing::Open { factor } => (factor * 100.0).round() as u8,
+            Standing::Open { factor } | Standing::Doubted { factor } => (factor * 100.0).round() as u8,
             Standing::Probe | Standing::Suspected | Standing::Out { .. } => 0,
         }
     }

@@ -21,6 +21,9 @@ const LEAST_SAMPLES: f64 = 2.0;
 /// Evidence (in nats) that holds new calls back, and that ejects.
 pub const SUSPECT_AT: f64 = 8.0;
 pub const EJECT_AT: f64 = 18.0;
+/// Below it two late calls in a row may be all there is, which at a hundred calls a second is luck some times a minute: they are
+/// reason to go elsewhere, but not to wait.
+pub const HOLD_BACK_AT: f64 = 12.5;
 /// A provider that has just become so many times slower still answers: an ejection needs ages that this does not explain.
 pub const STILL_ANSWERS: f64 = 1.5;
 /// No provider is taken to be quicker than this: the pauses of our own process and of the network would look like a hang.

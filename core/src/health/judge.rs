@@ -7,7 +7,7 @@ use super::{
     batch::Batch,
     hang::{self, Known},
     latency,
-    outage::Cause,
+    outage::{Cause, FOLLOWED_FIRST},
     share::Hypotheses,
 };
 use crate::{dice::Dice, fleet::EventKind, time::Moment};
@@ -186,7 +186,8 @@ impl Health {
         } else {
             self.recent.slow_rate(now) * self.peers.processes(now)
         };
-        self.outage.eject(now, Cause { signal: reading.name, costly, share, fails, rate, reading: Some(reading) }, dice);
+        let cause = Cause { signal: reading.name, costly, share, fails, followed: FOLLOWED_FIRST, rate, reading: Some(reading) };
+        self.outage.eject(now, cause, dice);
         self.baseline.doubt();
         self.decided_here();
         self.transitions.push(Transition { kind: EventKind::Ejected, reading: Some(reading), adopted: false, again });
@@ -236,6 +237,7 @@ impl Health {
     }
 
     fn probe_failed(&mut self, now: Moment, hung: bool, dice: &mut Dice) {
+        self.outage.follow(true);
         let cause = self.outage.cause();
         let shares = cause.map_or((1.0, 1.0), |cause| (cause.share, cause.fails));
         let costly = hung || (cause.is_some_and(|cause| cause.costly) && self.outage.phase() == Phase::In);

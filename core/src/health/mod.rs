@@ -60,6 +60,8 @@ const PEAK_FADES: f64 = 0.1;
 pub enum Standing {
     /// Traffic in proportion to `factor` (0–1].
     Open { factor: f64 },
+    /// A few calls are late: only for whoever has no choice.
+    Doubted { factor: f64 },
     /// One call may find out now whether it is back.
     Probe,
     /// Calls are hanging, too few to be sure: nothing new until they answer.
@@ -297,12 +299,14 @@ impl Health {
             let signal = self.outage.cause().map_or(Signal::ConsecutiveTimeouts, |cause| cause.signal);
             Standing::Out { signal, since: self.outage.since(), until }
         };
+        let factor = || self.outage.factor(now) * self.soft_factor();
         match self.outage.phase() {
             Phase::Out { until } => out(until),
             Phase::Probing { out_since: None, .. } if self.is_mine(now) => Standing::Probe,
             Phase::Probing { .. } => out(now + Duration::from_millis(100)),
-            Phase::In | Phase::Ramping { .. } if self.suspected => Standing::Suspected,
-            Phase::In | Phase::Ramping { .. } => Standing::Open { factor: self.outage.factor(now) * self.soft_factor() },
+            Phase::In | Phase::Ramping { .. } if self.suspicion >= hang::HOLD_BACK_AT => Standing::Suspected,
+            Phase::In | Phase::Ramping { .. } if self.suspected => Standing::Doubted { factor: factor() },
+            Phase::In | Phase::Ramping { .. } => Standing::Open { factor: factor() },
         }
     }
 
@@ -341,7 +345,7 @@ impl Health {
         let hangs = match self.standing(now) {
             Standing::Suspected => self.suspicion >= hang::EJECT_AT,
             Standing::Out { .. } | Standing::Probe => self.outage.cause().is_some_and(|cause| cause.costly),
-            Standing::Open { .. } => false,
+            Standing::Open { .. } | Standing::Doubted { .. } => false,
         };
         hangs.then(|| self.slowest(0.01))
     }

@@ -19,8 +19,10 @@ const JITTER: f64 = 0.2;
 const HARMLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 /// And where it may lose a message.
 const COSTLY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(18));
-/// Between two tries that lose nothing while messages wait for the others: a probe instead of waiting is no worse for them.
-const PRESSED: Duration = Duration::from_secs(5);
+/// Between two tries while messages wait for the others, because those are full: one in so many messages of the provider, but not
+/// more often than this. Where a try loses nothing, it is no worse for them than waiting; where it may, a longer queue outweighs it.
+const PRESSED: (f64, Duration) = (120.0, Duration::from_millis(3_500));
+const PRESSED_COSTLY: (f64, Duration) = (300.0, Duration::from_secs(12));
 /// At low traffic a probe is a large part of it: at most one in the time of so many messages, up to a limit.
 const MESSAGES_A_PROBE: f64 = 30.0;
 const COSTLY_MOST: Duration = Duration::from_secs(32);
@@ -38,8 +40,9 @@ const STILL_SERVES: f64 = 0.8;
 /// Whoever answered any call since the first failure is tried as one that fails so often: a run that ejects looks worse than it is.
 const AT_FIRST: f64 = 0.6;
 const NONE_ANSWERED: f64 = 0.95;
-/// Calls over which the share of failures of one that serves on is followed.
-const FOLLOWED_CALLS: f64 = 16.0;
+/// What an ejection knows of the share of failures is worth so many calls, and it is followed over so many.
+pub const FOLLOWED_FIRST: f64 = 4.0;
+const FOLLOWED_MOST: f64 = 16.0;
 /// Share of its traffic at each step of the ramp, and how long a step lasts.
 const RAMP: [f64; 3] = [0.15, 0.35, 0.65];
 const RAMP_STEP: Duration = Duration::from_millis(2_000);
@@ -52,8 +55,10 @@ pub struct Cause {
     pub costly: bool,
     /// Share of calls that failed.
     pub share: f64,
-    /// The same over calls that began after the first failure, followed while it serves on because nobody is left.
+    /// The same over calls that began after the first failure, followed by probes, and while it serves on because nobody is left.
     pub fails: f64,
+    /// Calls that `fails` rests on.
+    pub followed: f64,
     /// Messages a second that the provider used to get.
     pub rate: f64,
     pub reading: Option<Reading>,
@@ -139,12 +144,17 @@ impl Outage {
         let grown = base.mul_f64(GROWTH.powf((self.count - 1.0).min(20.0))).min(most);
         let doubled = grown.mul_f64(2_f64.powi(i32::try_from(self.doubled.min(8)).unwrap_or(8))).min(RELAPSE_MOST.max(grown));
         let lasts = doubled.mul_f64(dice.between(1.0 - JITTER, 1.0 + JITTER));
-        let fails = match cause.fails {
-            known if returning => known,
-            some if some < NONE_ANSWERED => some.min(AT_FIRST),
-            _ => 1.0,
+        let (fails, followed) = match (self.phase, self.cause) {
+            (Phase::Probing { .. }, Some(before)) => (before.fails, before.followed),
+            // A run of failures in a ramp says no more than what is known of all the calls before.
+            (Phase::Ramping { .. }, Some(before)) => {
+                let followed = before.followed + cause.followed;
+                ((before.fails * before.followed + cause.fails * cause.followed) / followed, followed.min(FOLLOWED_MOST))
+            }
+            _ if cause.fails < NONE_ANSWERED => (cause.fails.min(AT_FIRST), cause.followed),
+            _ => (1.0, cause.followed),
         };
-        self.cause = Some(Cause { fails, ..cause });
+        self.cause = Some(Cause { fails, followed, ..cause });
         let until = if std::mem::take(&mut self.hurried) && returning { now } else { now + lasts };
         self.phase = Phase::Out { until };
         self.slower = (0.0, 0.0);
@@ -225,11 +235,17 @@ impl Outage {
 
     /// Messages wait because the others are full: one of them may as well find out sooner, if that can lose nothing.
     pub fn press(&mut self) {
-        let harmless = self.cause.is_some_and(|cause| !cause.costly);
-        if let Phase::Out { until } = &mut self.phase
-            && harmless
-        {
-            *until = (*until).min(self.tried_at + PRESSED);
+        let Some(cause) = self.cause else { return };
+        match &mut self.phase {
+            Phase::Out { until } => {
+                let (messages, least) = if cause.costly { PRESSED_COSTLY } else { PRESSED };
+                let traffic = Duration::from_secs_f64(messages / cause.rate.max(0.01));
+                // Whoever comes back only to fall again is not hurried.
+                let relapses = 2_f64.powi(i32::try_from(self.doubled.min(8)).unwrap_or(8));
+                *until = (*until).min(self.tried_at + least.max(traffic).mul_f64(relapses));
+            }
+            Phase::Probing { needed, .. } if !cause.costly && cause.fails >= NONE_ANSWERED => *needed = 1,
+            Phase::Probing { .. } | Phase::In | Phase::Ramping { .. } => {}
         }
     }
 
@@ -243,8 +259,16 @@ impl Outage {
     /// one that answers nothing is not asked any more.
     pub fn served(&mut self, failed: bool, silent: bool) {
         if let (Phase::Out { .. } | Phase::Probing { .. }, Some(cause)) = (self.phase, &mut self.cause) {
-            cause.fails += (f64::from(u8::from(failed)) - cause.fails) / FOLLOWED_CALLS;
             cause.costly |= silent;
+        }
+        self.follow(failed);
+    }
+
+    /// A call that began since it is ill has ended.
+    pub fn follow(&mut self, failed: bool) {
+        if let Some(cause) = &mut self.cause {
+            cause.followed = (cause.followed + 1.0).min(FOLLOWED_MOST);
+            cause.fails += (f64::from(u8::from(failed)) - cause.fails) / cause.followed;
         }
     }
 
@@ -268,12 +292,13 @@ impl Outage {
         *successes += 1;
         self.slower = (self.slower.0 + slower_ln, self.slower.1 + 1.0);
         *out_since = None;
-        if *successes < *needed {
-            return false;
+        let is_back = *successes >= *needed;
+        self.follow(false);
+        if is_back {
+            self.phase = Phase::Ramping { since: now };
+            self.hurried = false;
         }
-        self.phase = Phase::Ramping { since: now };
-        self.hurried = false;
-        true
+        is_back
     }
 
     /// How much slower than usual its last probes were, on the logarithmic scale, and how many.
@@ -323,7 +348,8 @@ mod tests {
 
     use super::*;
 
-    const REFUSED: Cause = Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, fails: 1.0, rate: 25.0, reading: None };
+    const REFUSED: Cause =
+        Cause { signal: Signal::ErrorRate, costly: false, share: 1.0, fails: 1.0, followed: FOLLOWED_FIRST, rate: 25.0, reading: None };
 
     fn at(seconds: f64) -> Moment {
         Moment::from_start(Duration::from_secs_f64(seconds))
@@ -353,17 +379,37 @@ mod tests {
     }
 
     #[test]
-    fn while_messages_wait_for_the_others_a_refusing_provider_is_tried_every_five_seconds() {
-        let cause = |costly| Cause { costly, ..REFUSED };
-        for (costly, pressed) in [(false, true), (true, false)] {
+    fn while_messages_wait_for_the_others_it_is_tried_sooner_the_more_so_the_less_a_try_costs() {
+        let waits = |costly, rate, relapses| {
             let (mut outage, mut dice) = (Outage::new(at(0.0)), Dice::new(1));
+            outage.doubled = relapses;
             for _ in 0..6 {
-                outage.eject(at(10.0), cause(costly), &mut dice);
+                outage.eject(at(10.0), Cause { costly, rate, ..REFUSED }, &mut dice);
             }
-            assert!(until(&outage) > at(16.0), "it has been out often");
+            let before = until(&outage);
             outage.press();
-            assert_eq!(until(&outage) == at(15.0), pressed, "where a try may lose a message nobody hurries");
+            assert!(until(&outage) <= before);
+            (until(&outage) < before).then(|| until(&outage).since(at(10.0)).as_millis())
+        };
+        assert_eq!([waits(false, 100.0, 0), waits(false, 24.0, 0)], [Some(3_500), Some(5_000)], "one in so many messages");
+        assert_eq!(waits(true, 100.0, 0), Some(12_000), "where a try may lose a message");
+        assert_eq!(waits(false, 1.0, 0), None, "two minutes' messages are no hurry");
+        assert_eq!([waits(false, 100.0, 1), waits(false, 100.0, 4)], [Some(7_000), None], "it fell again each time");
+    }
+
+    #[test]
+    fn probes_that_are_answered_now_and_then_tell_a_part_from_the_whole() {
+        let (mut outage, mut dice) = (Outage::new(at(0.0)), Dice::new(1));
+        outage.eject(at(10.0), REFUSED, &mut dice);
+        assert!(!outage.still_serves(), "as far as anybody knows it fails everything");
+        for time in [20.0, 40.0, 60.0] {
+            outage.tick(at(time));
+            outage.probe(at(time), false);
+            outage.probe_succeeded(at(time), 0.0);
+            outage.follow(true);
+            outage.eject(at(time), REFUSED, &mut dice);
         }
+        assert!(outage.still_serves(), "half of its probes were answered");
     }
 
     #[test]

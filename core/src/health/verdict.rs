@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     Health, Phase, Transition,
-    outage::Cause,
+    outage::{Cause, FOLLOWED_FIRST},
     report::{self, Report, ToldPhase, Verdict},
 };
 use crate::{fleet::EventKind, time::Moment};
@@ -35,7 +35,10 @@ impl Health {
         };
         let costly = self.outage.cause().is_some_and(|cause| cause.costly);
         let tried_at = self.outage.tried_at();
-        Some(LastResort { costly, tried_at, askable: !waiting && self.is_mine(now), pace: if costly { PACE_COSTLY } else { PACE } })
+        let pace = if costly { PACE_COSTLY } else { PACE };
+        let slower = now.since(self.outage.since()).div_duration_f64(PACE_SLOWS_AFTER).clamp(1.0, PACE_SLOWEST);
+        let pace = pace.mul_f64(slower);
+        Some(LastResort { costly, tried_at, askable: !waiting && self.is_mine(now), pace })
     }
 
     /// Whether it gets nothing but probes.
@@ -119,7 +122,7 @@ impl Health {
             ToldPhase::Ramping { for_now } => Phase::Ramping { since: now - for_now - delay },
         };
         let Verdict { signal, costly, share, fails, rate, count, lasted, reading, slower, .. } = *verdict;
-        let cause = signal.map(|signal| Cause { signal, costly, share, fails, rate, reading });
+        let cause = signal.map(|signal| Cause { signal, costly, share, fails, followed: FOLLOWED_FIRST, rate, reading });
         let before = self.outage.phase();
         self.outage.adopt(phase, cause, now - lasted - delay, (count, slower), now);
         let kind = match (before, phase) {
@@ -159,5 +162,8 @@ const PACE: Duration = Duration::from_millis(1_300);
 /// The same where calls hang. A probe is waited for by then for seconds, so the next one goes to another provider meanwhile: what
 /// bounds the calls that may be lost is the patience, one call at a time at each.
 const PACE_COSTLY: Duration = Duration::from_millis(700);
+/// After so long tries become rarer in proportion, up to so many times: whoever has waited for minutes can wait for seconds more.
+const PACE_SLOWS_AFTER: Duration = Duration::from_secs(45);
+const PACE_SLOWEST: f64 = 8.0;
 /// Ages of cohorts that a report tells of.
 const RECEIPTS_TOLD_S: usize = 45;

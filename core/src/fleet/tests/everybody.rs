@@ -61,3 +61,31 @@ fn where_all_become_four_times_slower_nobody_waits_long() {
     let (calls, waits) = play(60, |made| (Outcome::Accepted, 4 * (80 + (made * 7) % 40)));
     assert!(waits * 10 <= calls, "{waits} of {} found nobody", calls + waits);
 }
+
+#[test]
+fn who_has_tried_all_that_are_well_goes_to_one_that_fails_only_in_part_and_not_to_one_that_fails_everything() {
+    for (fails_all, goes_there) in [(false, true), (true, false)] {
+        let mut fleet = fleet(vec![spec("a"), spec("b")]);
+        let (mut made, mut now) = (0, at(0));
+        let ejected = |fleet: &mut Fleet, now| fleet.view(now)[0].state == State::Ejected;
+        while !ejected(&mut fleet, now) {
+            now = now + Duration::from_millis(50);
+            made += 1;
+            let ticket = call(&mut fleet, now, &Ask { candidates: &[0], ..ASK });
+            let well = made < 400 || (!fails_all && made % 2 == 0);
+            fleet.ended(now + Duration::from_millis(20), ticket, if well { Outcome::Accepted } else { Outcome::Unavailable }, None);
+        }
+        let tried = [1].into_iter().collect();
+        match fleet.choose(now + Duration::from_millis(30), &Ask { tried, ..ASK }) {
+            Choice::Call(ticket) => assert!(goes_there && ticket.provider == 0 && ticket.why.manner == Manner::PartlyIll, "{ticket:?}"),
+            other => assert!(!goes_there && matches!(other, Choice::Exhausted), "{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn where_everybody_is_out_for_long_tries_become_rare() {
+    let calls_in = |seconds| play(seconds, |_| (Outcome::Unavailable, 1)).0;
+    let (minute, ten) = (calls_in(60), calls_in(600));
+    assert!(ten < minute * 4, "{minute} calls in a minute, {ten} in ten");
+}

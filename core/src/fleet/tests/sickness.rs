@@ -53,6 +53,21 @@ fn calls_that_are_still_out_eject_long_before_their_timeout() {
 }
 
 #[test]
+fn two_late_calls_send_others_elsewhere_and_let_nobody_wait() {
+    let (mut fleet, began) = known();
+    let late = [call(&mut fleet, began, &A_ONLY), call(&mut fleet, began + Duration::from_millis(1), &A_ONLY)];
+    let now = began + Duration::from_millis(180);
+    fleet.tick(now);
+    let mut elsewhere = Vec::new();
+    for _ in 0..4 {
+        elsewhere.push(call(&mut fleet, now, &ASK));
+    }
+    assert!(elsewhere.iter().all(|ticket| ticket.provider == 1), "who has a choice goes elsewhere");
+    assert_eq!(call(&mut fleet, now, &A_ONLY).provider, 0, "who has none does not wait for luck");
+    late.into_iter().chain(elsewhere).for_each(|ticket| fleet.abandoned(ticket));
+}
+
+#[test]
 fn an_ejection_is_an_event_with_everything_that_it_was_judged_by() {
     let (mut fleet, began) = known();
     let (out, ejected_at) = hang(&mut fleet, began);
