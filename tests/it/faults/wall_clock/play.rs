@@ -67,8 +67,8 @@ impl Provider {
     }
 }
 
-/// Lives through a story, and says by the rules of the simulator how its fault went.
-pub async fn play(story: &Story) -> FaultFigures {
+/// Lives through a story, with arrivals of this draw, and says by the rules of the simulator how its fault went.
+pub async fn play(story: &Story, draw: u64) -> FaultFigures {
     // The disk must not be what is measured.
     let home = TempDir::new_in(if Path::new(MEMORY).is_dir() { Path::new(MEMORY).to_owned() } else { std::env::temp_dir() }).unwrap();
     let (a, b) = (Provider::start().await, Provider::start().await);
@@ -82,7 +82,7 @@ pub async fn play(story: &Story) -> FaultFigures {
     }
     let clock = Clock::system();
     let began = clock.moment();
-    let (fell_ill, ids) = tokio::join!(fall_ill(story, &a, &clock, began), send(story, &node, &clock, began));
+    let (fell_ill, ids) = tokio::join!(fall_ill(story, &a, &clock, began), send(story, draw, &node, &clock, began));
     let calls = seen(story, &node, &ids, fell_ill).await;
     faults_of(&story.scenario(), &calls).remove(0)
 }
@@ -104,8 +104,8 @@ async fn fall_ill(story: &Story, provider: &Provider, clock: &Clock, began: Mome
 }
 
 /// Messages at random times, as the simulator draws them.
-async fn send(story: &Story, node: &Node, clock: &Clock, began: Moment) -> Vec<String> {
-    let (mut dice, mut at, mut number) = (Dice::new(7), began, 0_u32);
+async fn send(story: &Story, draw: u64, node: &Node, clock: &Clock, began: Moment) -> Vec<String> {
+    let (mut dice, mut at, mut number) = (Dice::new(draw), began, 0_u32);
     let (mut under_way, mut ids) = (JoinSet::new(), Vec::new());
     loop {
         at = at + Duration::from_secs_f64(dice.exponential(story.rate));
