@@ -61,6 +61,21 @@ fn least_in_flight_looks_at_calls_for_the_weight() {
 }
 
 #[test]
+fn least_in_flight_gives_whoever_answers_twice_as_fast_twice_as_much() {
+    let (mut selector, mut dice) = (Selector::default(), Dice::new(5));
+    let (mut out, mut counts) = (Vec::<(usize, usize)>::new(), [0.0; 3]);
+    for step in 0..12_000 {
+        out.retain(|(ends, _)| *ends > step);
+        let in_flight = |place| u32::try_from(out.iter().filter(|(_, at)| *at == place).count()).unwrap();
+        let candidates = [0, 1, 2].map(|place| Candidate { in_flight: in_flight(place), ..candidate(place, 1.0) });
+        let place = selector.pick(Select::LeastInFlight, &candidates, 0, &mut dice).unwrap();
+        out.push((step + [60, 120, 120][place], place));
+        counts[place] += 1.0 / 12_000.0;
+    }
+    assert_close(counts, [0.5, 0.25, 0.25], 0.01);
+}
+
+#[test]
 fn fastest_prefers_the_quick_and_never_picks_the_slowest_of_a_pair() {
     let quick = |place, latency_s| Candidate { latency_s, ..candidate(place, 1.0) };
     assert_close(shares(Select::Fastest, &[quick(0, 0.1), quick(1, 0.2), quick(2, 0.4)]), [2.0 / 3.0, 1.0 / 3.0, 0.0], 0.02);

@@ -1,4 +1,4 @@
-//! What holds whatever happens: random calls, outcomes, receipts, orders and gossip.
+//! What holds whatever happens: random calls, outcomes, receipts and gossip.
 
 use proptest::prelude::*;
 
