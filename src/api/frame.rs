@@ -4,20 +4,26 @@
 //! gives (405, an unknown address) becomes a problem too, so that nothing leaves in another form.
 
 use std::{
-    any::Any,
     collections::HashSet,
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, ready},
 };
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use futures_util::{FutureExt, future::CatchUnwind};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use pin_project_lite::pin_project;
+use tidings_core::time::Moment;
+use tower::{Layer, Service};
 
 use super::{
     Api,
@@ -63,41 +69,106 @@ impl RequestIds {
     }
 }
 
-/// What the frame goes by.
+/// The outermost layer. One service around each route, not a stack of them: each would be cloned, boxed and moved for every request.
 #[derive(Clone)]
-pub(super) struct Frame {
-    pub api: Api,
+pub(super) struct Frame(Arc<Surroundings>);
+
+struct Surroundings {
+    api: Api,
     /// Methods and routes of the operations that take query parameters.
-    pub with_query: Arc<HashSet<(String, String)>>,
+    with_query: HashSet<(String, String)>,
 }
 
 impl Frame {
-    fn takes_no_query(&self, method: &str, route: Option<&MatchedPath>) -> bool {
-        let method = if method == "HEAD" { "GET" } else { method };
-        route.is_some_and(|route| !self.with_query.contains(&(method.to_owned(), route.as_str().to_owned())))
+    pub(super) fn new(api: Api, with_query: HashSet<(String, String)>) -> Self {
+        Self(Arc::new(Surroundings { api, with_query }))
+    }
+
+    fn takes_no_query(&self, method: &Method, route: Option<&MatchedPath>) -> bool {
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        route.is_some_and(|route| !self.0.with_query.contains(&(method.to_owned(), route.as_str().to_owned())))
     }
 }
 
-/// The outermost layer.
-pub(super) async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
-    let api = &frame.api;
-    let began = api.clock.moment();
-    let id = api.request_ids.next();
-    request.extensions_mut().insert(id.clone());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = request.method().clone();
-    let of_the_api = request.uri().path().starts_with("/v1/");
-    let asks = request.uri().query().is_some_and(|query| !query.is_empty());
-    if asks && frame.takes_no_query(method.as_str(), route.as_ref()) {
-        request.extensions_mut().insert(TakesNone);
+impl<S> Layer<S> for Frame {
+    type Service = Framed<S>;
+
+    fn layer(&self, handler: S) -> Framed<S> {
+        Framed { frame: self.clone(), handler }
     }
-    let mut response = written(next.run(request).await, of_the_api, &id);
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
+}
+
+#[derive(Clone)]
+pub(super) struct Framed<S> {
+    frame: Frame,
+    handler: S,
+}
+
+impl<S> Service<Request> for Framed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.handler.poll_ready(context)
     }
-    let took = api.clock.moment().since(began);
-    api.metrics.http.answered(route.as_ref().map(MatchedPath::as_str), method.as_str(), response.status().as_u16(), took);
-    response
+
+    fn call(&mut self, mut request: Request) -> Answering<S::Future> {
+        let api = &self.frame.0.api;
+        let (began, id) = (api.clock.moment(), api.request_ids.next());
+        request.extensions_mut().insert(id.clone());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        let of_the_api = request.uri().path().starts_with("/v1/");
+        let asks = request.uri().query().is_some_and(|query| !query.is_empty());
+        if asks && self.frame.takes_no_query(&method, route.as_ref()) {
+            request.extensions_mut().insert(TakesNone);
+        }
+        let asked = Asked { id, began, route, method, of_the_api };
+        Answering { handler: AssertUnwindSafe(self.handler.call(request)).catch_unwind(), frame: self.frame.clone(), asked }
+    }
+}
+
+/// What must be known of a request once its handler has taken it.
+struct Asked {
+    id: RequestId,
+    began: Moment,
+    route: Option<MatchedPath>,
+    method: Method,
+    of_the_api: bool,
+}
+
+pin_project! {
+    pub(super) struct Answering<F> {
+        #[pin]
+        handler: CatchUnwind<AssertUnwindSafe<F>>,
+        frame: Frame,
+        asked: Asked,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Answering<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match ready!(this.handler.poll(context)) {
+            Ok(Ok(response)) => response,
+            Err(_) => panicked(),
+        };
+        let (api, asked) = (&this.frame.0.api, this.asked);
+        let mut response = written(response, asked.of_the_api, &asked.id);
+        if let Ok(value) = HeaderValue::from_str(asked.id.as_str()) {
+            response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        let took = api.clock.moment().since(asked.began);
+        let route = asked.route.as_ref().map(MatchedPath::as_str);
+        api.metrics.http.answered(route, asked.method.as_str(), response.status().as_u16(), took);
+        Poll::Ready(Ok(response))
+    }
 }
 
 /// A problem as bytes; anything else as it is, unless it is a bare error of the router's own.
@@ -129,7 +200,7 @@ fn is_plain(response: &Response) -> bool {
 }
 
 /// No handler panics; if one does, it is our fault and the connection lives on.
-pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked() -> Response {
     tracing::error!("a handler panicked");
     Problem::new(Code::Internal).into_response()
 }

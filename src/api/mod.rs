@@ -27,8 +27,7 @@ pub mod view;
 
 use std::{collections::HashSet, ops::Deref, sync::Arc};
 
-use axum::{Router, middleware, routing::get};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::{Router, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -130,11 +129,7 @@ trait Framed {
 
 impl Framed for Router<Api> {
     fn framed(self, api: Api, with_query: HashSet<(String, String)>) -> Router {
-        let frame = frame::Frame { api: api.clone(), with_query: Arc::new(with_query) };
-        self.fallback(frame::unmatched)
-            .layer(CatchPanicLayer::custom(frame::panicked))
-            .layer(middleware::from_fn_with_state(frame, frame::frame))
-            .with_state(api)
+        self.fallback(frame::unmatched).layer(frame::Frame::new(api.clone(), with_query)).with_state(api)
     }
 }
 

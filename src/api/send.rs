@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::{
     Api,
     answer::Json,
-    extract::{Body, Caller, IdempotencyKey},
+    extract::{Body, Caller, IdempotencyKey, Traceparent},
     problem::Problem,
     schema,
     view::MessageView,
@@ -34,14 +34,13 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 pub(super) async fn send(
     caller: Caller,
     key: IdempotencyKey,
+    Traceparent(traceparent): Traceparent,
     State(api): State<Api>,
-    headers: HeaderMap,
     body: Result<Body<MessageFields>, Problem>,
 ) -> Result<(StatusCode, HeaderMap, Json), Problem> {
     let sender = caller.with(Scope::MessagesSend)?;
     let key = key.get()?;
     let Body(fields) = body?;
-    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     // Boxed, because every layer around this handler would carry it along.
     let sending = Box::pin(api.accept.send(&sender, fields, key, traceparent));
     let Sent { message, replayed } = sending.await.inspect_err(|refusal| api.count_refusal(refusal))?;

@@ -6,6 +6,7 @@ mod idempotency;
 mod object;
 mod path;
 mod query;
+mod traceparent;
 
 pub use self::{
     auth::{Caller, bearer, principal},
@@ -14,4 +15,5 @@ pub use self::{
     object::Object,
     path::Id,
     query::{NoParameters, Query, TakesNone, cursor, limit, no_parameters},
+    traceparent::Traceparent,
 };
