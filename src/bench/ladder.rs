@@ -24,34 +24,13 @@ const SERVERS: [(&str, &str, &str); 3] = [
 /// A key for stores that nobody keeps.
 const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
-pub struct Server {
+struct Server {
     name: &'static str,
     setting: &'static str,
     address: String,
 }
 
-/// What a process on these servers is told beside the usual; with a name, it shares neither keys nor topics with others.
-pub fn settings_of(servers: &[Server], key: &Path, name: Option<&str>) -> anyhow::Result<String> {
-    std::fs::write(key, MASTER_KEY)?;
-    let own = |server: &Server| match (server.name, name) {
-        ("Redis", Some(name)) => format!("key_prefix = \"{name}\"\n"),
-        ("Kafka", Some(name)) => format!("topic_prefix = \"{name}\"\ngroup = \"{name}\"\n"),
-        _ => String::new(),
-    };
-    let settings = servers.iter().map(|server| format!("{} = \"{}\"\n{}", server.setting, server.address, own(server)));
-    Ok(format!("[secrets]\nmaster_key_file = {}\n{}", quoted(key), settings.collect::<String>()))
-}
-
 impl Server {
-    /// Those that the environment names.
-    pub fn all() -> anyhow::Result<Vec<Self>> {
-        let given = |(name, variable, setting): &(&'static str, &str, &'static str)| {
-            let address = std::env::var(variable).with_context(|| format!("{variable} is not set: run it by scripts/services run"))?;
-            Ok(Self { name, setting, address })
-        };
-        SERVERS.iter().map(given).collect()
-    }
-
     /// CPU seconds of the process that was told to listen on this port, and of all that it started.
     fn cpu_s(&self) -> anyhow::Result<f64> {
         let port = self.address.rsplit(['/', ':']).find_map(|part| part.parse::<u16>().ok()).context("an address ends with its port")?;
@@ -84,7 +63,11 @@ fn listens_on(file: &str, port: u16) -> bool {
 impl Suite {
     /// One process on PostgreSQL, with Redis, with Kafka.
     pub(super) async fn ladder(&mut self) -> anyhow::Result<()> {
-        let servers = Server::all()?;
+        let given = |(name, variable, setting): &(&'static str, &str, &'static str)| {
+            let address = std::env::var(variable).with_context(|| format!("{variable} is not set: run it by scripts/services run"))?;
+            Ok::<_, anyhow::Error>(Server { name, setting, address })
+        };
+        let servers: Vec<Server> = SERVERS.iter().map(given).collect::<Result<_, _>>()?;
         for (rung, (name, cpu_name)) in [
             ("delivered on PostgreSQL", "CPU per 1,000 on PostgreSQL"),
             ("delivered on PostgreSQL and Redis", "CPU per 1,000 on PostgreSQL and Redis"),
@@ -118,7 +101,10 @@ impl Suite {
     async fn flood_on(&mut self, servers: &[Server]) -> anyhow::Result<super::rows::Flood> {
         let sink = Sink::start(self.bench.clock).await?;
         let home = self.home.join("ladder");
-        let settings = settings_of(servers, &self.home.join("ladder.key"), None)?;
+        let key = self.home.join("ladder.key");
+        std::fs::write(&key, MASTER_KEY)?;
+        let settings: String = servers.iter().map(|server| format!("{} = \"{}\"\n", server.setting, server.address)).collect();
+        let settings = format!("[secrets]\nmaster_key_file = {}\n{settings}", quoted(&key));
         let tidings = subject::tidings_on(&home, &[Account::new("a", sink.address)], &settings, self.bench.clock).await?;
         let flood = self.bench.flood(&tidings, &sink, self.scale.flood).await?;
         tidings.process.stop().await?;

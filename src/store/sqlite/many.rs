@@ -5,7 +5,7 @@
 //! statement's text: there are few sizes, and what is missing to the next one is filled up with NULLs, which no key equals.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, OnceLock},
 };
 
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// Rows that cross together. The largest stays below SQLite's bound on a statement's values with the widest rows.
 const SIZES: [usize; 9] = [1_024, 512, 256, 128, 64, 32, 16, 4, 1];
 
-type Bound = Result<(), sqlx::error::BoxDynError>;
+pub type Bound = Result<(), sqlx::error::BoxDynError>;
 
 /// A statement over the table `given`.
 pub struct Many {
@@ -56,6 +56,24 @@ impl Many {
             changed += connection.execute(sqlx::query_with(AssertSqlSafe(text), arguments)).await?.rows_affected();
         }
         Ok(changed)
+    }
+
+    /// Asks which rows are out of the ordinary: the statement answers with one row, the numbers that `bind` gave to such rows,
+    /// comma between them. One answer for all of them, because each row that comes back wakes whoever reads it.
+    pub async fn numbers<R>(
+        &self,
+        connection: &mut SqliteConnection,
+        mut rows: &[R],
+        bind: impl Fn(&mut SqliteArguments, &R) -> Bound,
+    ) -> Result<HashSet<usize>, sqlx::Error> {
+        let mut numbers = HashSet::new();
+        while let Some((text, arguments)) = self.next(&mut rows, &bind)? {
+            let answer: Option<String> = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_one(&mut *connection).await?.try_get(0)?;
+            for number in answer.as_deref().unwrap_or_default().split_terminator(',') {
+                numbers.insert(number.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?);
+            }
+        }
+        Ok(numbers)
     }
 
     /// Executes it for all rows, each of one message, and reads what it returned of each: its id first. `None` where it changed

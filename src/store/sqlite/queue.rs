@@ -21,12 +21,17 @@ pub(super) const NEXT_DUE: &str = "SELECT min(due_at) FROM messages WHERE catego
 pub(super) const TAKE: &str = "UPDATE messages SET due_at = ?1, owner = ?2 WHERE id IN \
     (SELECT id FROM messages WHERE category = ?3 AND due_at <= ?4 ORDER BY due_at LIMIT ?5) RETURNING id, status, attempts, body";
 
-/// Only the owner of the lease may open an attempt, and only on a message that is still open.
+/// Those that may not be opened: only the owner of the lease may open an attempt, and only on a message that is still open.
+pub(super) static LOST: Many = Many::new(
+    "number, id, owner, may_open",
+    "SELECT group_concat(number) FROM given LEFT JOIN messages ON messages.id = given.id WHERE given.id IS NOT NULL AND \
+     (messages.owner IS NOT given.owner OR NOT (may_open >> status & 1))",
+);
+
 pub(super) static OPEN: Many = Many::new(
-    "id, owner, from_those, delivering, may_open, attempts, provider, until",
+    "id, from_those, delivering, attempts, provider, until",
     "UPDATE messages SET status = CASE WHEN from_those >> status & 1 THEN delivering ELSE status END, in_flight = 1, \
-     attempts = given.attempts, provider = given.provider, due_at = until FROM given \
-     WHERE messages.id = given.id AND messages.owner = given.owner AND may_open >> status & 1 RETURNING id",
+     attempts = given.attempts, provider = given.provider, due_at = until FROM given WHERE messages.id = given.id",
 );
 
 pub(super) static HAND_BACK: Many = Many::new(
@@ -77,31 +82,29 @@ pub async fn hand_back(connection: &mut SqliteConnection, ids: &[MessageId], own
 
 /// Opens the attempts of every [`Write::Open`] and answers them.
 pub async fn open_all(connection: &mut SqliteConnection, writes: &[Write], answers: &mut [Option<Answer>]) -> Result<(), Error> {
-    let rows: Vec<&OpenRow> = writes.iter().filter_map(|write| if let Write::Open(row) = write { Some(row) } else { None }).collect();
-    let opened = OPEN
-        .returning(
-            connection,
-            &rows,
-            |row| row.id,
-            |arguments, row| {
-                bind!(
-                    arguments,
-                    row.id.uuid(),
-                    row.lease.owner,
-                    Status::Delivering.mask_of_predecessors(),
-                    number(Status::Delivering),
-                    may_be_opened(),
-                    row.attempts.as_slice(),
-                    row.provider.as_str(),
-                    row.lease.until.as_millis(),
-                )
-            },
-            |_, _| Ok(()),
-        )
+    let rows: Vec<(usize, &OpenRow)> =
+        writes.iter().filter_map(|write| if let Write::Open(row) = write { Some(row) } else { None }).enumerate().collect();
+    let lost = LOST
+        .numbers(connection, &rows, |arguments, (number, row)| {
+            bind!(arguments, *number as i64, row.id.uuid(), row.lease.owner, may_be_opened())
+        })
         .await?;
+    let opened: Vec<&OpenRow> = rows.iter().filter(|(number, _)| !lost.contains(number)).map(|(_, row)| *row).collect();
+    OPEN.run(connection, &opened, |arguments, row| {
+        bind!(
+            arguments,
+            row.id.uuid(),
+            Status::Delivering.mask_of_predecessors(),
+            number(Status::Delivering),
+            row.attempts.as_slice(),
+            row.provider.as_str(),
+            row.lease.until.as_millis(),
+        )
+    })
+    .await?;
     let slots = writes.iter().zip(answers).filter(|(write, _)| matches!(write, Write::Open(_))).map(|(_, answer)| answer);
-    for (slot, opened) in slots.zip(opened) {
-        *slot = Some(Answer::Opened(if opened.is_some() { Opening::Opened } else { Opening::Lost }));
+    for (number, slot) in slots.enumerate() {
+        *slot = Some(Answer::Opened(if lost.contains(&number) { Opening::Lost } else { Opening::Opened }));
     }
     Ok(())
 }

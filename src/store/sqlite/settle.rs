@@ -3,7 +3,12 @@
 //! The owner of the lease holds all attempts and writes them all. Whoever lost the lease meanwhile still knows how its own
 //! attempt ended: that fact is merged into what the row says, and moves the status only if the table allows.
 
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use std::collections::HashSet;
+
+use sqlx::{
+    Row, SqliteConnection,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 use tidings_core::{
     attempt::{Attempt, Outcome},
     message::Status,
@@ -11,7 +16,7 @@ use tidings_core::{
 
 use super::{
     lookups,
-    many::{Many, bind},
+    many::{Bound, Many, bind},
     receipts,
     write::{Answer, Moved, SettleRow, Write, number},
     writer::Shared,
@@ -21,12 +26,30 @@ use crate::store::{
     codec::{Lookup, decode_attempts, encode_attempts, status},
 };
 
-pub(super) static CLOSE: Many = Many::new(
-    "id, owner, from_those, next, attempts, at",
-    "UPDATE messages SET status = CASE WHEN from_those >> status & 1 THEN next ELSE status END, \
-     attempts = coalesce(given.attempts, messages.attempts), in_flight = 0, due_at = NULL, owner = NULL, closed_at = coalesce(closed_at, at) \
-     FROM given WHERE messages.id = given.id AND messages.owner = given.owner RETURNING id, status, closed_at",
+/// What the table holds of these messages is not what whoever closes them expects: the lease is lost, or a receipt or a person was
+/// quicker.
+pub(super) static NOT_AS_EXPECTED: Many = Many::new(
+    "number, id, owner, from_those",
+    "SELECT group_concat(number) FROM given LEFT JOIN messages ON messages.id = given.id WHERE given.id IS NOT NULL AND \
+     (messages.owner IS NOT given.owner OR NOT (from_those >> status & 1) OR closed_at IS NOT NULL)",
 );
+
+macro_rules! close {
+    ($returning:literal) => {
+        Many::new(
+            "id, owner, from_those, next, attempts, at",
+            concat!(
+                "UPDATE messages SET status = CASE WHEN from_those >> status & 1 THEN next ELSE status END, \
+                 attempts = coalesce(given.attempts, messages.attempts), in_flight = 0, due_at = NULL, owner = NULL, \
+                 closed_at = coalesce(closed_at, at) FROM given WHERE messages.id = given.id AND messages.owner = given.owner",
+                $returning
+            ),
+        )
+    };
+}
+
+pub(super) static CLOSE: Many = close!("");
+pub(super) static CLOSE_AND_LOOK: Many = close!(" RETURNING id, status, closed_at");
 
 pub(super) static WAIT: Many = Many::new(
     "id, owner, attempts, until",
@@ -58,15 +81,14 @@ pub async fn all(
             Next::Continue => go_on.push((index, row, ())),
         }
     }
-    let closed = CLOSE
+    let (close, odd) = expected(connection, close).await?;
+    CLOSE.run(connection, &close, bind_close).await?;
+    let closed = CLOSE_AND_LOOK
         .returning(
             connection,
-            &close,
+            &odd,
             |(_, row, _)| row.id,
-            |arguments, (_, row, status)| {
-                let (predecessors, next) = (status.mask_of_predecessors(), number(*status));
-                bind!(arguments, row.id.uuid(), row.owner, predecessors, next, row.attempts_json.as_deref(), row.at.as_millis())
-            },
+            bind_close,
             |(_, row, _), given| Ok((given.try_get(1)?, given.try_get::<i64, _>(2)? == row.at.as_millis())),
         )
         .await?;
@@ -89,10 +111,11 @@ pub async fn all(
         )
         .await?;
 
-    let closed = close.into_iter().zip(closed).map(|((index, row, _), given)| (index, row, given));
+    let close = close.into_iter().map(|(index, row, status)| (index, row, Some((number(status), true))));
+    let closed = odd.into_iter().zip(closed).map(|((index, row, _), given)| (index, row, given));
     let waiting = wait.into_iter().zip(waiting).map(|((index, row, _), given)| (index, row, given));
     let going_on = go_on.into_iter().zip(going_on).map(|((index, row, ()), given)| (index, row, given));
-    for (index, row, given) in closed.chain(waiting).chain(going_on) {
+    for (index, row, given) in close.chain(closed).chain(waiting).chain(going_on) {
         let settling = match given {
             Some((now, closed_here)) => {
                 if closed_here {
@@ -106,6 +129,33 @@ pub async fn all(
         answers[index] = Some(Answer::Settled(settling));
     }
     Ok(())
+}
+
+/// A message that is to be closed: the place of its write, the row, its status then.
+type Closing<'a> = (usize, &'a SettleRow, Status);
+
+fn bind_close(arguments: &mut SqliteArguments, (_, row, status): &Closing<'_>) -> Bound {
+    let (predecessors, next) = (status.mask_of_predecessors(), number(*status));
+    bind!(arguments, row.id.uuid(), row.owner, predecessors, next, row.attempts_json.as_deref(), row.at.as_millis())
+}
+
+/// Those of which it is known beforehand how they will end, and the others. Of several writes of one message the first alone
+/// may be known.
+async fn expected<'a>(
+    connection: &mut SqliteConnection,
+    close: Vec<Closing<'a>>,
+) -> Result<(Vec<Closing<'a>>, Vec<Closing<'a>>), sqlx::Error> {
+    let numbered: Vec<_> = close.iter().enumerate().collect();
+    let odd = NOT_AS_EXPECTED
+        .numbers(connection, &numbered, |arguments, (number, (_, row, status))| {
+            bind!(arguments, *number as i64, row.id.uuid(), row.owner, status.mask_of_predecessors())
+        })
+        .await?;
+    let mut seen = HashSet::with_capacity(close.len());
+    let (expected, odd): (Vec<_>, Vec<_>) =
+        close.into_iter().enumerate().partition(|(number, (_, row, _))| seen.insert(row.id) && !odd.contains(number));
+    let without_number = |rows: Vec<(usize, Closing<'a>)>| rows.into_iter().map(|(_, row)| row).collect();
+    Ok((without_number(expected), without_number(odd)))
 }
 
 /// The status of a message that did not end with this, and that it did not.

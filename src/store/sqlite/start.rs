@@ -67,6 +67,8 @@ impl Sqlite {
             .pragma("wal_autocheckpoint", "4000")
             // The rows that a statement is given look up the table by its key, however many they are: never the other way round.
             .pragma("automatic_index", "off")
+            // What a statement keeps aside while it changes many rows is never a file's business.
+            .pragma("temp_store", "memory")
             .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let mut connection = options.connect().await?;
@@ -89,7 +91,7 @@ impl Sqlite {
             observe: Box::new(observe),
         });
         let (requests, received) = mpsc::channel(BACKLOG);
-        let writer = tokio::spawn(writer::run(connection, received, Arc::clone(&shared)));
+        let writer = writer::start(connection, received, Arc::clone(&shared))?;
         Ok((Self { requests, readers, shared }, writer))
     }
 }

@@ -11,7 +11,10 @@ use std::sync::{
 };
 
 use sqlx::{Connection, SqliteConnection};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::{
     accept, forget, lookups,
@@ -55,23 +58,42 @@ pub struct Tick {
     pub failed: bool,
 }
 
+/// Runs the writer on a thread of its own. Each of a tick's statements wakes it, and among the runtime's other tasks it would stand
+/// in line each time, behind hundreds of requests that wait for that very tick.
+pub fn start(connection: SqliteConnection, requests: mpsc::Receiver<Request>, shared: Arc<Shared>) -> Result<JoinHandle<()>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| Error::Broken(error.into()))?;
+    let (ending, ended) = oneshot::channel();
+    let run = move || {
+        runtime.block_on(run(connection, requests, shared));
+        // Nobody waits for it where the store was dropped instead of closed.
+        ending.send(()).ok();
+    };
+    std::thread::Builder::new().name("store-writer".to_owned()).spawn(run).map_err(|error| Error::Broken(error.into()))?;
+    Ok(tokio::spawn(async move { ended.await.expect("the writer's thread panicked, and said so") }))
+}
+
 /// Runs until every sender is gone, then closes the connection.
-pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Request>, shared: Arc<Shared>) {
+async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Request>, shared: Arc<Shared>) {
+    // Kept from tick to tick: a burst's are large enough to go back to the system and come from it again each time.
     let mut waiting = Vec::with_capacity(MAX_REQUESTS);
+    let (mut writes, mut replies) = (Vec::with_capacity(MAX_REQUESTS), Vec::with_capacity(MAX_REQUESTS));
     let mut ticks: u32 = 0;
     while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
         let began = shared.clock.moment();
         let size = waiting.len();
-        let (writes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).map(|request| (request.write, request.reply)).unzip();
+        for Request { write, reply } in waiting.drain(..) {
+            writes.push(write);
+            replies.push(reply);
+        }
         let written = transaction(&mut connection, &writes, &shared).await;
         let failed = written.is_err();
         match written {
-            Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
+            Ok(answers) => replies.drain(..).zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
             Err(error) if error.is_unavailable() || size == 1 => {
                 tracing::error!(error = &error as &dyn std::error::Error, requests = size, "a write to the store failed");
             }
             Err(_) => {
-                for (write, reply) in writes.into_iter().zip(replies) {
+                for (write, reply) in writes.drain(..).zip(replies.drain(..)) {
                     match transaction(&mut connection, &[write], &shared).await {
                         Ok(mut answers) => drop(answers.pop().map(|answer| reply.send(answer))),
                         Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a request to the store failed"),
@@ -79,6 +101,8 @@ pub async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<
                 }
             }
         }
+        writes.clear();
+        replies.clear();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(CHECKPOINT_EVERY_TICKS) {
             // Failing is harmless: the next one does more.

@@ -77,9 +77,12 @@ async fn what_is_looked_up_counted_or_due_is_found_by_an_index() {
 async fn a_ticks_rows_are_found_by_their_keys() {
     let (_folder, store) = store().await;
     for (many, found) in [
+        (&queue::LOST, "SEARCH messages USING PRIMARY KEY (id=?)"),
         (&queue::OPEN, "SEARCH messages USING PRIMARY KEY (id=?)"),
         (&queue::HAND_BACK, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&settle::NOT_AS_EXPECTED, "SEARCH messages USING PRIMARY KEY (id=?)"),
         (&settle::CLOSE, "SEARCH messages USING PRIMARY KEY (id=?)"),
+        (&settle::CLOSE_AND_LOOK, "SEARCH messages USING PRIMARY KEY (id=?)"),
         (&settle::WAIT, "SEARCH messages USING PRIMARY KEY (id=?)"),
         (&settle::CONTINUE, "SEARCH messages USING PRIMARY KEY (id=?)"),
         (&forget::DELETE, "SEARCH messages USING PRIMARY KEY (id=?)"),
