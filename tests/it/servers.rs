@@ -46,9 +46,9 @@ pub fn fresh_name() -> String {
     format!("test-{}", uuid::Uuid::from_u128(rand_id()).simple())
 }
 
-/// Waits until a condition holds, ten seconds at most.
+/// Waits until a condition holds, half a minute at most: what a broker tells every few seconds comes late on a busy machine.
 pub async fn eventually(condition: impl AsyncFn() -> bool) {
-    within(std::time::Duration::from_secs(10), "the condition", condition).await;
+    within(std::time::Duration::from_secs(30), "the condition", condition).await;
 }
 
 /// Waits until a condition holds, and fails if it does not within `most`.
