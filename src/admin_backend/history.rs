@@ -16,6 +16,8 @@ const MINUTE_MS: i64 = 60_000;
 const MINUTES: usize = 61;
 /// Samples that "now" is an average of: a minute at one every five seconds.
 const RECENT: usize = 13;
+/// Processes come and go; what one had counted is of no use to the charts any more after this.
+const HOUR: Duration = Duration::from_hours(1);
 const OUTCOMES: usize = Outcome::ALL.len();
 
 /// What happened in one minute.
@@ -79,8 +81,8 @@ pub struct History(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// What each process had counted when it was looked at last.
-    last: HashMap<String, Totals>,
+    /// What each process had counted when it was looked at last, and when that was. Who is silent for the hour is forgotten.
+    last: HashMap<String, (Timestamp, Totals)>,
     minutes: VecDeque<Minute>,
     recent: VecDeque<Sample>,
     /// Everything that was seen to happen.
@@ -119,7 +121,7 @@ impl History {
         }
         let Some(minute) = minutes.back_mut() else { return };
         for (process, totals) in processes {
-            let before = last.insert(process.to_owned(), totals.clone()).unwrap_or_else(|| totals.clone());
+            let before = last.insert(process.to_owned(), (now, totals.clone())).map_or_else(|| totals.clone(), |(_, before)| before);
             let accepted = totals.accepted.saturating_sub(before.accepted);
             let submitted = totals.submitted.saturating_sub(before.submitted);
             minute.accepted += accepted;
@@ -134,6 +136,7 @@ impl History {
                 *seen.segments.entry(name.clone()).or_default() += change.segments;
             }
         }
+        last.retain(|_, (heard, _)| now.since(*heard) <= HOUR);
         seen.at = now;
         recent.push_back(seen.clone());
         while recent.len() > RECENT {
@@ -226,6 +229,8 @@ mod tests {
         history.sample(at(15), [("here", &totals(30, 0))]);
         history.sample(at(20), [("here", &totals(30, 0)), ("there", &totals(0, 915))]);
         assert_eq!((history.lately("a", at(20), 5).calls(), history.rates().accepted), (15, 1.0));
+        history.sample(at(20 + 3_601), [("here", &totals(30, 0))]);
+        assert_eq!(history.0.lock().unwrap().last.keys().collect::<Vec<_>>(), ["here"], "who is silent is forgotten");
     }
 
     #[test]

@@ -103,18 +103,18 @@ pub fn router(api: Api, pages: Router<Api>, public_metrics: bool) -> Router {
     let (router, document) = contents.split_for_parts();
     let document = operations::complete(document);
     let with_query = operations::with_query(&document);
-    router
+    let router = router
         .route("/openapi.json", get(operations::served(&document)))
         .route("/problems/{code}", get(operations::problem_page))
         .merge(operations::docs())
-        .merge(pages)
-        .framed(api, with_query)
+        .merge(pages);
+    framed(router, api, with_query)
 }
 
 /// What a worker answers: is it alive, is it ready, how is it doing.
 pub fn operations_router(api: Api, public_metrics: bool) -> Router {
     let (router, _) = operational(public_metrics).split_for_parts();
-    router.framed(api, HashSet::new())
+    framed(router, api, HashSet::new())
 }
 
 fn operational(public_metrics: bool) -> OpenApiRouter<Api> {
@@ -123,14 +123,8 @@ fn operational(public_metrics: bool) -> OpenApiRouter<Api> {
 }
 
 /// Puts around a router what stands around every handler.
-trait Framed {
-    fn framed(self, api: Api, with_query: HashSet<(String, String)>) -> Router;
-}
-
-impl Framed for Router<Api> {
-    fn framed(self, api: Api, with_query: HashSet<(String, String)>) -> Router {
-        self.fallback(frame::unmatched).layer(frame::Frame::new(api.clone(), with_query)).with_state(api)
-    }
+fn framed(router: Router<Api>, api: Api, with_query: HashSet<(String, String)>) -> Router {
+    router.fallback(frame::unmatched).layer(frame::Frame::new(api.clone(), with_query)).with_state(api)
 }
 
 fn operations_document() -> utoipa::openapi::OpenApi {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
+
 use super::DataDir;
 use crate::{
     clock::Clock,
@@ -13,7 +15,6 @@ use crate::{
         postgres::{Connections, PostgresStore},
     },
 };
-use anyhow::{Context as _, bail};
 
 /// Brings the schema and the topics up to date: `tidings migrate`.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {

@@ -82,8 +82,9 @@ pub async fn hand_back(connection: &mut SqliteConnection, ids: &[MessageId], own
 
 /// Opens the attempts of every [`Write::Open`] and answers them.
 pub async fn open_all(connection: &mut SqliteConnection, writes: &[Write], answers: &mut [Option<Answer>]) -> Result<(), Error> {
+    let numbered = writes.iter().enumerate();
     let rows: Vec<(usize, &OpenRow)> =
-        writes.iter().filter_map(|write| if let Write::Open(row) = write { Some(row) } else { None }).enumerate().collect();
+        numbered.filter_map(|(number, write)| if let Write::Open(row) = write { Some((number, row)) } else { None }).collect();
     let lost = LOST
         .numbers(connection, &rows, |arguments, (number, row)| {
             bind!(arguments, *number as i64, row.id.uuid(), row.lease.owner, may_be_opened())
@@ -102,9 +103,8 @@ pub async fn open_all(connection: &mut SqliteConnection, writes: &[Write], answe
         )
     })
     .await?;
-    let slots = writes.iter().zip(answers).filter(|(write, _)| matches!(write, Write::Open(_))).map(|(_, answer)| answer);
-    for (number, slot) in slots.enumerate() {
-        *slot = Some(Answer::Opened(if lost.contains(&number) { Opening::Lost } else { Opening::Opened }));
+    for (number, _) in rows {
+        answers[number] = Some(Answer::Opened(if lost.contains(&number) { Opening::Lost } else { Opening::Opened }));
     }
     Ok(())
 }

@@ -145,17 +145,13 @@ async fn expected<'a>(
     connection: &mut SqliteConnection,
     close: Vec<Closing<'a>>,
 ) -> Result<(Vec<Closing<'a>>, Vec<Closing<'a>>), sqlx::Error> {
-    let numbered: Vec<_> = close.iter().enumerate().collect();
     let odd = NOT_AS_EXPECTED
-        .numbers(connection, &numbered, |arguments, (number, (_, row, status))| {
-            bind!(arguments, *number as i64, row.id.uuid(), row.owner, status.mask_of_predecessors())
+        .numbers(connection, &close, |arguments, (index, row, status)| {
+            bind!(arguments, *index as i64, row.id.uuid(), row.owner, status.mask_of_predecessors())
         })
         .await?;
     let mut seen = HashSet::with_capacity(close.len());
-    let (expected, odd): (Vec<_>, Vec<_>) =
-        close.into_iter().enumerate().partition(|(number, (_, row, _))| seen.insert(row.id) && !odd.contains(number));
-    let without_number = |rows: Vec<(usize, Closing<'a>)>| rows.into_iter().map(|(_, row)| row).collect();
-    Ok((without_number(expected), without_number(odd)))
+    Ok(close.into_iter().partition(|(index, row, _)| seen.insert(row.id) && !odd.contains(index)))
 }
 
 /// The status of a message that did not end with this, and that it did not.

@@ -224,24 +224,24 @@ async fn topics_that_are_missing_and_may_not_be_made_are_one_clear_line() {
     }
 }
 
-#[tokio::test]
-async fn topics_without_any_right_are_one_clear_line_and_work_goes_on() {
+/// Its topics are made; then it may do so much with them. It works all the same.
+async fn goes_on_with(rights: &[(Right, Rule)], says: &str) {
     let (home, prefix) = (TempDir::new().unwrap(), servers::fresh_name());
     let Some((server, services)) = kafka_with_rights(home.path(), &prefix).await else { return };
     let made = TempDir::new().unwrap();
     let status = start(&made, "migrate", "127.0.0.1:0", &services, "").wait().await.unwrap();
     assert!(status.success(), "{}", log(made.path()));
-    acl::set(server.port, &[(On::topics(&prefix), Right::All, Rule::Deny)]).await;
-    goes_on(&services, "kafka", "this program has no rights on the topic").await;
+    let rights: Vec<_> = rights.iter().map(|(right, rule)| (On::topics(&prefix), *right, *rule)).collect();
+    acl::set(server.port, &rights).await;
+    goes_on(&services, "kafka", says).await;
+}
+
+#[tokio::test]
+async fn topics_without_any_right_are_one_clear_line_and_work_goes_on() {
+    goes_on_with(&[(Right::All, Rule::Deny)], "this program has no rights on the topic").await;
 }
 
 #[tokio::test]
 async fn topics_that_may_not_be_written_to_are_one_clear_line_and_work_goes_on() {
-    let (home, prefix) = (TempDir::new().unwrap(), servers::fresh_name());
-    let Some((server, services)) = kafka_with_rights(home.path(), &prefix).await else { return };
-    let made = TempDir::new().unwrap();
-    let status = start(&made, "migrate", "127.0.0.1:0", &services, "").wait().await.unwrap();
-    assert!(status.success(), "{}", log(made.path()));
-    acl::set(server.port, &[(On::topics(&prefix), Right::All, Rule::Allow), (On::topics(&prefix), Right::Write, Rule::Deny)]).await;
-    goes_on(&services, "kafka", "this program may not write to the topic").await;
+    goes_on_with(&[(Right::All, Rule::Allow), (Right::Write, Rule::Deny)], "this program may not write to the topic").await;
 }

@@ -38,6 +38,7 @@ pub struct OnKafka {
     pub brokers: String,
     pub topics: Topics,
     pub metrics: Arc<Metrics>,
+    pub store: Arc<PostgresStore>,
     recording: CancellationToken,
     recorder: Option<Recorder>,
 }
@@ -104,7 +105,7 @@ pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     let writes = Recorder::start(&brokers, &recorder, &topics, envelopes.clone(), Arc::clone(&store), Arc::default(), observed).unwrap();
     let producer = Producer::new(&brokers).unwrap();
     let parts = Parts {
-        store,
+        store: Arc::clone(&store),
         shared,
         producer,
         topics: topics.clone(),
@@ -118,7 +119,7 @@ pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_keys()));
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
     road.consume(Intake::default()).unwrap();
-    Some(OnKafka { road, brokers, topics, metrics, recording, recorder: Some(writes) })
+    Some(OnKafka { road, brokers, topics, metrics, store, recording, recorder: Some(writes) })
 }
 
 fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
