@@ -3,36 +3,29 @@
 //! One multiplexed connection that is replaced when it breaks. While Redis is away every call fails at once: a background
 //! task tries again a few times a second, so that an outage costs a request nothing. A broken connection is always noticed,
 //! never silently renewed: whoever listens on [`Redis::returns`] learns that Redis may have lost what it was told last.
+//! That is why there is one connection and not one to each primary of a cluster: there nobody would notice which of them forgot.
 
 mod allowances;
+mod connection;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use redis::{AsyncConnectionConfig, Client, Pipeline, Script, ScriptInvocation, Value, aio::MultiplexedConnection, from_redis_value};
+use redis::{Client, Pipeline, Script, ScriptInvocation, Value, aio::MultiplexedConnection, from_redis_value};
 use tidings_core::id::MessageId;
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use uuid::Uuid;
 
+use self::connection::{Times, keep_connected};
 use super::{Away, Claim, ClaimAnswer, ClaimState, ClaimWrite, Registered, Reservation, Reserved, Shared, Tried, scripts};
 use crate::clock::Clock;
 
 /// An answer takes well under a millisecond; a Redis that needs longer is frozen or drowning.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between two tries to connect, and between two looks at a healthy connection.
-const PAUSE: Duration = Duration::from_millis(250);
-const PROBE_LASTS: Duration = Duration::from_mins(1);
 
 struct Scripts {
     claim: Script,
@@ -152,87 +145,6 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.keeper.abort();
     }
-}
-
-/// The server's time, as of the last look at the connection.
-#[derive(Clone)]
-struct Times {
-    clock: Clock,
-    /// Written at every look: a server that is full or a replica answers, and keeps nothing.
-    probe: Arc<str>,
-    /// Milliseconds that the server's calendar is ahead of our monotonic clock.
-    ahead_ms: Arc<AtomicI64>,
-}
-
-impl Times {
-    fn local_ms(&self) -> i64 {
-        i64::try_from(self.clock.moment().since_start().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// The server's time after which nobody waits for a call that is made now.
-    fn deadline(&self) -> i64 {
-        self.local_ms() + self.ahead_ms.load(Ordering::Relaxed) + i64::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Asks whether the server takes writes, and what time it has.
-    async fn ask(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
-        let () = redis::cmd("SET").arg(&*self.probe).arg(1).arg("PX").arg(millis(PROBE_LASTS)).query_async(connection).await?;
-        let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(connection).await?;
-        // Counted from after the answer: a slow answer makes deadlines earlier, never later.
-        self.ahead_ms.store(seconds * 1_000 + micros / 1_000 - self.local_ms(), Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-async fn keep_connected(
-    client: Client,
-    connection: Arc<ArcSwapOption<MultiplexedConnection>>,
-    broken: Arc<Notify>,
-    tell: watch::Sender<u64>,
-    times: Times,
-) {
-    let config = || AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(Some(CALL_TIMEOUT));
-    // Said once, not at every try.
-    let mut refused = None;
-    loop {
-        let fresh = timeout(CONNECT_TIMEOUT, async {
-            let mut fresh = client.get_multiplexed_async_connection_with_config(&config()).await?;
-            // A frozen server still completes connects: it counts once it answers.
-            times.ask(&mut fresh).await?;
-            Ok::<_, redis::RedisError>(fresh)
-        });
-        let fresh = match fresh.await {
-            Ok(Ok(fresh)) => fresh,
-            Ok(Err(error)) if is_refusal(&error) => {
-                if refused.replace(error.kind()) != Some(error.kind()) {
-                    tracing::error!(error = &error as &dyn std::error::Error, "redis answers and cannot be used: going on without it");
-                }
-                sleep(PAUSE).await;
-                continue;
-            }
-            _ => {
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
-        refused = None;
-        connection.store(Some(Arc::new(fresh.clone())));
-        tell.send_modify(|count| *count += 1);
-        let mut watched = fresh;
-        loop {
-            let pause = timeout(PAUSE, broken.notified()).await;
-            let answer = timeout(CALL_TIMEOUT, times.ask(&mut watched)).await;
-            if pause.is_ok() || !matches!(answer, Ok(Ok(()))) {
-                break;
-            }
-        }
-        connection.store(None);
-    }
-}
-
-/// The server said no: full, read-only, a wrong password. Everything else is silence.
-fn is_refusal(error: &redis::RedisError) -> bool {
-    matches!(error.kind(), redis::ErrorKind::Server(_) | redis::ErrorKind::Extension | redis::ErrorKind::AuthenticationFailed)
 }
 
 fn nonsense() -> Away {

@@ -162,3 +162,29 @@ if redis.call('HEXISTS', KEYS[1], 'this_month') == 0 then redis.call('HSET', KEY
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [&str; 12] = [CLAIM, LOOK, CANCEL, RESERVE, REGISTER, TELL, TOLD, TRY, TAKE_BACK, TAKE, GIVE_BACK, LEARN];
+
+    /// What a script calls that is neither a question for the time nor about its one key. A node that has all slots would let it
+    /// pass; in a cluster the other key may lie elsewhere.
+    fn strays(script: &str) -> Vec<&str> {
+        let calls = script.split("redis.call(").skip(1);
+        calls
+            .filter(|call| !call.starts_with("'TIME')") && call.split_once(", ").is_none_or(|(_, rest)| !rest.starts_with("KEYS[1]")))
+            .collect()
+    }
+
+    #[test]
+    fn a_script_touches_the_one_key_that_it_is_given() {
+        for script in ALL {
+            assert_eq!(strays(script), Vec::<&str>::new());
+            assert!(!script.contains("KEYS[2]") && !script.contains("pcall"), "{script}");
+        }
+        let stray = "redis.call('SET', KEYS[1], 1) redis.call('DEL', 'other') redis.call('TIME')";
+        assert_eq!(strays(stray).len(), 1);
+    }
+}

@@ -33,6 +33,11 @@ pub fn redis() -> Option<String> {
     given("TIDINGS_TEST_REDIS_URL")
 }
 
+/// One node in cluster mode that has all slots: it refuses whatever touches two of them.
+pub fn redis_cluster() -> Option<String> {
+    given("TIDINGS_TEST_REDIS_CLUSTER_URL")
+}
+
 pub fn kafka() -> Option<String> {
     given("TIDINGS_TEST_KAFKA_BROKERS")
 }

@@ -172,9 +172,31 @@ async fn a_redis_that_is_read_only_is_one_clear_line_and_work_goes_on() {
     redis_that("REPLICAOF 127.0.0.1 1").await;
 }
 
-/// A Redis of its own that takes no writes, before PostgreSQL and Kafka.
+#[tokio::test]
+async fn a_redis_that_has_only_a_part_of_the_keys_is_one_clear_line_and_work_goes_on() {
+    if servers::redis().is_none() {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let folder = home.path().join("redis-cluster");
+    std::fs::create_dir_all(&folder).unwrap();
+    // The other half is another's, whom nobody runs.
+    let nodes = format!(
+        "{:040} 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-8191\n{:040} 127.0.0.1:3@4 master - 0 0 2 connected 8192-16383\n\
+         vars currentEpoch 2 lastVoteEpoch 0\n",
+        1, 2
+    );
+    std::fs::write(folder.join("nodes.conf"), nodes).unwrap();
+    let (mut server, _wire) = Server::start("redis-cluster", home.path()).await;
+    server.until_it_listens().await;
+    goes_on_before(server.port, "one node of a cluster of several primaries").await;
+}
+
+/// A Redis of its own that takes no writes.
 async fn redis_that(takes_no_writes_after: &str) {
-    let (Some(url), Some(brokers)) = (servers::database().await, servers::kafka()) else { return };
+    if servers::redis().is_none() {
+        return;
+    }
     let home = TempDir::new().unwrap();
     let (mut server, _wire) = Server::start("redis", home.path()).await;
     server.until_it_listens().await;
@@ -186,11 +208,17 @@ async fn redis_that(takes_no_writes_after: &str) {
         command.arg(word);
     }
     let () = command.query_async(&mut redis).await.unwrap();
+    goes_on_before(server.port, "redis answers and cannot be used").await;
+}
+
+/// With this Redis, PostgreSQL and Kafka.
+async fn goes_on_before(redis: u16, says: &str) {
+    let (Some(url), Some(brokers)) = (servers::database().await, servers::kafka()) else { return };
     let prefix = servers::fresh_name();
     let services = format!(
-        "[database]\nurl = \"{url}\"\n[redis]\nurl = \"{address}\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\ngroup = \"{prefix}\"\npartitions = 2\n"
+        "[database]\nurl = \"{url}\"\n[redis]\nurl = \"redis://127.0.0.1:{redis}\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\ngroup = \"{prefix}\"\npartitions = 2\n"
     );
-    goes_on(&services, "redis", "redis answers and cannot be used").await;
+    goes_on(&services, "redis", says).await;
 }
 
 /// A broker of its own, whose rights a test may set, and the settings of a process on it.

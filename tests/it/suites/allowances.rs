@@ -28,7 +28,15 @@ async fn in_process() -> Option<Backend> {
 }
 
 async fn redis() -> Option<Backend> {
-    let (url, prefix) = (servers::redis()?, servers::fresh_name());
+    on_redis(servers::redis()?).await
+}
+
+async fn redis_cluster() -> Option<Backend> {
+    on_redis(servers::redis_cluster()?).await
+}
+
+async fn on_redis(url: String) -> Option<Backend> {
+    let prefix = servers::fresh_name();
     let connect = async || {
         let redis = Redis::connect(&url, &prefix).unwrap();
         redis.returns().wait_for(|count| *count > 0).await.unwrap();
@@ -58,7 +66,7 @@ fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(backend: imp
 }
 
 crate::suites::suite! {
-    backends: [in_process, redis, postgres],
+    backends: [in_process, redis, redis_cluster, postgres],
     cases: [
         a_rate_is_one_for_all_processes,
         a_quota_is_not_guessed_and_is_one_for_all_processes,

@@ -16,9 +16,27 @@ async fn local() -> Option<Arc<dyn Shared>> {
 }
 
 async fn redis() -> Option<Arc<dyn Shared>> {
-    let redis = Redis::connect(&servers::redis()?, &servers::fresh_name()).unwrap();
+    Some(connected(&servers::redis()?).await)
+}
+
+async fn redis_cluster() -> Option<Arc<dyn Shared>> {
+    let url = servers::redis_cluster()?;
+    let redis = connected(&url).await;
+    refuses_what_touches_two_slots(&url).await;
+    Some(redis)
+}
+
+async fn connected(url: &str) -> Arc<dyn Shared> {
+    let redis = Redis::connect(url, &servers::fresh_name()).unwrap();
     redis.returns().wait_for(|count| *count > 0).await.unwrap();
-    Some(Arc::new(redis))
+    Arc::new(redis)
+}
+
+/// Otherwise the cases would prove nothing on it.
+async fn refuses_what_touches_two_slots(url: &str) {
+    let mut connection = ::redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let crossing: ::redis::RedisResult<()> = ::redis::cmd("MGET").arg("a").arg("b").query_async(&mut connection).await;
+    assert_eq!(crossing.unwrap_err().kind(), ::redis::ErrorKind::Server(::redis::ServerErrorKind::CrossSlot));
 }
 
 fn run<F: Future<Output = Option<Arc<dyn Shared>>>, C: Future<Output = ()>>(
@@ -34,7 +52,7 @@ fn run<F: Future<Output = Option<Arc<dyn Shared>>>, C: Future<Output = ()>>(
 }
 
 crate::suites::suite! {
-    backends: [local, redis],
+    backends: [local, redis, redis_cluster],
     cases: [
         a_claim_is_held_until_its_lease_is_over,
         whoever_comes_after_a_lease_must_know_of_the_open_attempt,
