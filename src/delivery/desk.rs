@@ -124,7 +124,7 @@ pub struct Desk {
 impl Desk {
     pub fn new(spec: DeskSpec, now: Moment) -> Self {
         let providers = spec.accounts.iter().map(|account| account.spec.clone()).collect();
-        let fleet = Fleet::new(FleetConfig { providers }, spec.seed, now);
+        let fleet = Fleet::writing_first(FleetConfig { providers }, spec.seed, now);
         Self {
             revision: spec.revision,
             routes: spec.routes,
@@ -142,7 +142,7 @@ impl Desk {
         let providers = successor.accounts.iter().map(|account| account.spec.clone()).collect();
         let mut own = self.fleet();
         if self.successor.set(Arc::clone(successor)).is_ok() {
-            let mut fleet = std::mem::replace(&mut *own, Fleet::new(FleetConfig::default(), 0, now));
+            let mut fleet = std::mem::replace(&mut *own, Fleet::writing_first(FleetConfig::default(), 0, now));
             fleet.reconfigure(FleetConfig { providers }, now);
             *successor.fleet() = fleet;
             let mut budgets = self.retry().0.clone();
@@ -154,7 +154,7 @@ impl Desk {
     /// Asks the fleet for a call that is written down before it is made; nothing if another desk has the fleet now.
     pub(super) fn reserve(&self, now: Moment, ask: &Ask<'_>) -> Option<Choice> {
         let mut fleet = self.fleet();
-        let choice = self.successor.get().is_none().then(|| fleet.reserve(now, ask));
+        let choice = self.successor.get().is_none().then(|| fleet.choose(now, ask));
         drop(fleet);
         // A call that ends wakes one message, but may have made room for many: a suspicion dissolves with it, or a cap has grown.
         if let Some(Choice::Call(ticket)) = &choice

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticket, WaitReason, Why};
 use crate::{
     health::{LastResort, Probe, Standing},
-    limits::{ASK_AGAIN, Full, Limits},
+    limits::{ASK_AGAIN, Departure, Full, Limits},
     select::{Candidate, Candidates},
     time::Moment,
 };
@@ -73,19 +73,7 @@ impl Member {
 }
 
 impl Fleet {
-    /// Chooses for a call that has to be written down before it is made: until [`Self::sent`], its age says nothing about
-    /// the provider, because it is the disk's.
-    pub fn reserve(&mut self, now: Moment, ask: &Ask<'_>) -> Choice {
-        self.limits.depart_later(true);
-        let choice = self.choose(now, ask);
-        self.limits.depart_later(false);
-        if let Choice::Call(ticket) = &choice {
-            self.members[ticket.provider].health.held(ticket.call, ticket.probe);
-        }
-        choice
-    }
-
-    /// A reserved call goes out now; latency counts from here.
+    /// A call that was written down goes out now; latency counts from here.
     pub fn sent(&mut self, now: Moment, ticket: &mut Ticket) {
         let chosen = std::mem::replace(&mut ticket.started, now);
         if let Some(place) = self.place_of(ticket) {
@@ -94,7 +82,7 @@ impl Fleet {
         }
     }
 
-    /// Chooses a provider for a message and takes limit and slot for a call that is made at once, or says when to ask again.
+    /// Chooses a provider for a message and takes limit and slot for the call, or says when to ask again.
     pub fn choose(&mut self, now: Moment, ask: &Ask<'_>) -> Choice {
         let mut limits = std::mem::take(&mut self.limits);
         let choice = self.choose_within(&mut limits, now, ask);
@@ -102,6 +90,7 @@ impl Fleet {
         choice
     }
 
+    /// The same with limits that several fleets share, as the simulator's workers do.
     pub(crate) fn choose_within(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>) -> Choice {
         let mut survey = self.survey(limits, now, ask);
         if let Some(place) = survey.probe {
@@ -269,6 +258,9 @@ impl Fleet {
         let more = limits.has_room_for_waiting(now, place) && member.in_flight < member.health.in_flight_cap(now);
         let call = member.health.started(now, probe);
         let probe = probe.is_some();
+        if limits.departure() == Departure::WrittenFirst {
+            member.health.held(call, probe);
+        }
         let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
         Ticket {
             id: self.tickets,

@@ -30,7 +30,7 @@ use crate::{
     attempt::Outcome,
     dice::Dice,
     health::{Health, HealthSettings, Transition},
-    limits::{Contract, Limits},
+    limits::{Contract, Departure, Limits},
     select::Selector,
     time::Moment,
 };
@@ -97,13 +97,23 @@ const fn settings(spec: &ProviderSpec) -> HealthSettings {
 }
 
 impl Fleet {
-    /// A fleet that knows nothing yet. `seed` makes its jitter and ties its own.
+    /// A fleet that knows nothing yet and whose calls go out as they are chosen. `seed` makes its jitter and ties its own.
     pub fn new(config: FleetConfig, seed: u64, now: Moment) -> Self {
+        Self::departing(Departure::AtOnce, config, seed, now)
+    }
+
+    /// One whose calls are written down before they go out: until [`Self::sent`], a call's age says nothing about its provider,
+    /// because it is the disk's.
+    pub fn writing_first(config: FleetConfig, seed: u64, now: Moment) -> Self {
+        Self::departing(Departure::WrittenFirst, config, seed, now)
+    }
+
+    fn departing(departure: Departure, config: FleetConfig, seed: u64, now: Moment) -> Self {
         let mut dice = Dice::new(seed);
         let process = dice.next_u64();
         let mut fleet = Self {
             members: Vec::new(),
-            limits: Limits::default(),
+            limits: Limits::new([], departure),
             selector: Selector::default(),
             dice,
             tickets: 0,

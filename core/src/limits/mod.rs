@@ -42,6 +42,16 @@ pub struct Contract {
     pub max_in_flight: u32,
 }
 
+/// When a call goes out for which room was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Departure {
+    /// As it is chosen.
+    #[default]
+    AtOnce,
+    /// Once it is written down: [`Limits::departs`] holds it to the window then.
+    WrittenFirst,
+}
+
 /// Why there is no room now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
@@ -55,8 +65,7 @@ pub enum Full {
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     gates: Vec<Gate>,
-    /// Calls are chosen now and depart later: [`Limits::departs`] holds them to the window then.
-    depart_later: bool,
+    departure: Departure,
 }
 
 #[derive(Clone, Debug)]
@@ -124,11 +133,11 @@ impl Gate {
     }
 
     /// When the line lets a call be chosen, and the window one that goes out at once.
-    fn free_at(&mut self, now: Moment, segments: u32, departs_later: bool) -> Moment {
+    fn free_at(&mut self, now: Moment, segments: u32, departure: Departure) -> Moment {
         let spaced = if self.seconds() > 0.0 { self.chosen.free_at(now) } else { now };
-        match departs_later && !self.window.is_shut() {
-            true => spaced,
-            false => self.window.free_at(now, segments).max(spaced),
+        match departure {
+            Departure::WrittenFirst if !self.window.is_shut() => spaced,
+            _ => self.window.free_at(now, segments).max(spaced),
         }
     }
 
@@ -155,13 +164,12 @@ fn rate(max_per_s: u32) -> f64 {
 }
 
 impl Limits {
-    pub fn new(contracts: impl IntoIterator<Item = Contract>) -> Self {
-        Self { gates: contracts.into_iter().map(Gate::new).collect(), depart_later: false }
+    pub fn new(contracts: impl IntoIterator<Item = Contract>, departure: Departure) -> Self {
+        Self { gates: contracts.into_iter().map(Gate::new).collect(), departure }
     }
 
-    /// Whether calls that are chosen from now on are written down before they go out, and ask [`Self::departs`] when.
-    pub const fn depart_later(&mut self, later: bool) {
-        self.depart_later = later;
+    pub const fn departure(&self) -> Departure {
+        self.departure
     }
 
     /// The contracts of a new routing revision; `from[place]` is where a provider that stays had its place before.
@@ -181,7 +189,7 @@ impl Limits {
     pub fn room(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) -> Result<(), Full> {
         let Some(gate) = self.gates.get_mut(provider) else { return Ok(()) };
         gate.refresh(now);
-        let full = match gate.free_at(now, segments, self.depart_later).max(gate.learned.blocked_until()) {
+        let full = match gate.free_at(now, segments, self.departure).max(gate.learned.blocked_until()) {
             at if at > now => Full::Rate(at),
             _ if gate.in_flight >= gate.may_be_out(now) => Full::InFlight,
             _ if gate.is_preceded(now, lane) => Full::Rate(now + PRECEDENCE),
@@ -208,17 +216,20 @@ impl Limits {
     /// Whether somebody waits for this provider who could have room now.
     pub fn has_room_for_waiting(&mut self, now: Moment, provider: usize) -> bool {
         let Some(gate) = self.gates.get_mut(provider) else { return false };
-        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.free_at(now, 1, self.depart_later) <= now
+        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.free_at(now, 1, self.departure) <= now
     }
 
     /// Takes room for a call that goes out now, or is chosen now and departs later.
     pub fn take(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) {
         let Some(gate) = self.gates.get_mut(provider) else { return };
-        if self.depart_later {
-            gate.chosen.take(now, segments, gate.seconds() / PACE);
-        } else {
-            gate.window.take(now, segments);
-            gate.chosen.take(now, segments, gate.seconds());
+        match self.departure {
+            Departure::WrittenFirst => {
+                gate.chosen.take(now, segments, gate.seconds() / PACE);
+            }
+            Departure::AtOnce => {
+                gate.window.take(now, segments);
+                gate.chosen.take(now, segments, gate.seconds());
+            }
         }
         gate.learned.submitted(now, segments);
         gate.in_flight += 1;
@@ -291,7 +302,11 @@ mod tests {
     }
 
     fn limits(max_per_s: u32, max_in_flight: u32) -> Limits {
-        Limits::new([Contract { max_per_s, max_in_flight }])
+        departing(Departure::AtOnce, max_per_s, max_in_flight)
+    }
+
+    fn departing(departure: Departure, max_per_s: u32, max_in_flight: u32) -> Limits {
+        Limits::new([Contract { max_per_s, max_in_flight }], departure)
     }
 
     /// Calls as fast as allowed for `seconds`; when they went out.
@@ -374,17 +389,16 @@ mod tests {
 
     #[test]
     fn calls_that_are_ready_together_depart_at_the_contracts_distance() {
-        let mut limits = limits(50, 0);
+        let mut limits = departing(Departure::WrittenFirst, 50, 0);
         let departures: Vec<Moment> = (0..4).map(|_| limits.departs(at(1_000), 0, 1).unwrap()).collect();
         let distance = departures[3].since(departures[0]);
         assert!((distance.as_secs_f64() - 0.06 * CATCHES_UP).abs() < 1e-6, "{distance:?}");
-        let without = Limits::new([Contract { max_per_s: 0, max_in_flight: 0 }]).departs(at(7), 0, 1);
+        let without = departing(Departure::WrittenFirst, 0, 0).departs(at(7), 0, 1);
         assert_eq!(without, Some(at(7)), "without a rate at once");
     }
 
     /// Calls as fast as they are chosen, each written down for so long and woken so late; when they went out.
     fn saturate_by_departures(limits: &mut Limits, seconds: u64, writing: impl Fn(usize) -> Duration, woken: Duration) -> Vec<Moment> {
-        limits.depart_later(true);
         let (mut now, mut calls) = (at(0), Vec::<Moment>::new());
         // Chosen and written down by then, oldest first.
         let mut chosen = std::collections::VecDeque::new();
@@ -410,7 +424,7 @@ mod tests {
     fn what_writing_down_takes_is_not_added_to_every_second() {
         let writing = |call: usize| Duration::from_millis([3, 8, 20, 5, 35][call % 5]);
         for (part, per_s) in [(1.0, 50), (0.5, 25)] {
-            let mut limits = limits(50, 0);
+            let mut limits = departing(Departure::WrittenFirst, 50, 0);
             limits.grant(0, part, at(100_000));
             let calls = saturate_by_departures(&mut limits, 60, writing, Duration::from_millis(2));
             let least = per_s * 60 * 995 / 1_000;
@@ -427,8 +441,7 @@ mod tests {
 
     #[test]
     fn a_call_that_was_chosen_under_a_grant_does_not_depart_without_one() {
-        let mut limits = limits(50, 0);
-        limits.depart_later(true);
+        let mut limits = departing(Departure::WrittenFirst, 50, 0);
         limits.grant(0, 0.5, at(1_000));
         assert!(limits.room(at(990), 0, 1, Lane::Normal).is_ok());
         limits.take(at(990), 0, 1, Lane::Normal);
