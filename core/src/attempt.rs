@@ -80,6 +80,11 @@ pub struct Attempt {
     pub ended: Option<Ended>,
 }
 
+/// How far a message came: attempts opened plus attempts ended, so odd while one is out.
+pub fn steps(attempts: &[Attempt]) -> usize {
+    attempts.len() + attempts.iter().filter(|attempt| !attempt.is_open()).count()
+}
+
 impl Attempt {
     pub const fn is_open(&self) -> bool {
         self.ended.is_none()

@@ -1,9 +1,10 @@
 //! One lane of a worker: its permits, its alarm clock, and how much it takes at once.
 //!
 //! A lane whose messages find no room at their providers must not be emptied into parking places: each costs a write, and
-//! what is parked has left the queue that holds it for nothing. So after a message had to park, the lane keeps a line of what
-//! goes out in three quarters of a second, and takes only what is missing in it, but always a few: others may have room.
-//! It takes as much as it can carry again when nobody waits.
+//! what is parked has left the queue that holds it for nothing. So a lane begins with a few, and after a message had to park
+//! it keeps a line of what goes out in three quarters of a second and takes only what is missing in it, but always a few: others
+//! may have room. It takes as much as it can carry when the last one in line found room, not when all of them parked: a worker
+//! that waits for its first grant of a contract would empty the whole queue.
 
 use std::{
     sync::{
@@ -76,7 +77,7 @@ impl LaneState {
             permits: Arc::new(Semaphore::new(permits)),
             woken: Notify::new(),
             waiting: AtomicUsize::new(0),
-            full: AtomicBool::new(false),
+            full: AtomicBool::new(true),
             went: Mutex::default(),
         }
     }
@@ -87,13 +88,10 @@ impl LaneState {
 
     /// How many to take now.
     pub fn at_once(&self, now: Moment) -> usize {
-        let waiting = self.waiting.load(Ordering::Relaxed);
-        if waiting == 0 {
-            self.full.store(false, Ordering::Relaxed);
-        }
         if !self.is_full() {
             return MOST_AT_ONCE;
         }
+        let waiting = self.waiting.load(Ordering::Relaxed);
         self.line(now).saturating_sub(waiting).clamp(WHILE_FULL, MOST_AT_ONCE)
     }
 
@@ -114,8 +112,11 @@ impl LaneState {
         InLine(self)
     }
 
-    /// A message found room.
+    /// A message found room, and is not in line any more.
     pub fn goes(&self, now: Moment) {
+        if self.is_full() && self.waiting.load(Ordering::Relaxed) == 0 {
+            self.full.store(false, Ordering::Relaxed);
+        }
         let mut went = self.went();
         went.forward(now);
         let newest = Went::place(went.newest);
@@ -156,7 +157,12 @@ mod tests {
             while credit >= 1_000 {
                 credit -= 1_000;
                 match line.pop_front() {
-                    Some(_) => lane.goes(at(now)),
+                    Some(_) => {
+                        lane.waiting.store(line.len(), Ordering::Relaxed);
+                        lane.goes(at(now));
+                    }
+                    // The first few find out whether there is room.
+                    None if now < 250 => {}
                     None => dry += 1,
                 }
             }
@@ -197,12 +203,24 @@ mod tests {
     #[test]
     fn a_lane_takes_much_again_when_nobody_waits() {
         let lane = LaneState::new(10);
-        lane.parked();
+        assert_eq!(lane.at_once(at(0)), WHILE_FULL, "it begins with a few");
+        let (first, last) = (lane.waits(), lane.waits());
+        drop(first);
+        lane.goes(at(10));
+        assert_eq!(lane.at_once(at(10)), WHILE_FULL, "somebody still waits");
+        drop(last);
+        lane.goes(at(20));
+        assert_eq!(lane.at_once(at(20)), MOST_AT_ONCE);
+    }
+
+    #[test]
+    fn a_lane_whose_whole_line_parked_goes_on_taking_few() {
+        let lane = LaneState::new(10);
+        lane.goes(at(0));
+        assert_eq!(lane.at_once(at(0)), MOST_AT_ONCE);
         let in_line = lane.waits();
-        assert_eq!(lane.at_once(at(0)), WHILE_FULL);
-        assert!(lane.is_full());
+        lane.parked();
         drop(in_line);
-        assert_eq!(lane.at_once(at(250)), MOST_AT_ONCE);
-        assert!(!lane.is_full());
+        assert_eq!(lane.at_once(at(250)), WHILE_FULL);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tidings_core::{
-    attempt::Attempt,
+    attempt::{self, Attempt},
     id::MessageId,
     message::{Message, Status},
     time::Timestamp,
@@ -41,10 +41,7 @@ pub struct Settled {
 impl Settled {
     /// Whether `later` came at least as far: more attempts, or the same and a decision.
     pub fn came_as_far_as(&self, later: &Self) -> bool {
-        let rank = |settled: &Self| {
-            let ended = settled.attempts.iter().filter(|attempt| !attempt.is_open()).count();
-            (settled.attempts.len() + ended, matches!(settled.next, Next::Close(_)), settled.at)
-        };
+        let rank = |settled: &Self| (attempt::steps(&settled.attempts), matches!(settled.next, Next::Close(_)), settled.at);
         rank(later) >= rank(self)
     }
 }

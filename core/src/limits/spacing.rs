@@ -14,7 +14,7 @@ pub const AHEAD: Duration = Duration::from_millis(50);
 /// Departures may follow each other this much closer than the rate: who was late is made up for, as far as the window lets.
 pub const CATCHES_UP: f64 = 0.97;
 /// Calls are chosen at this share of the rate. The rest is what lateness is made up by, and what clocks and wires differ by.
-pub const PACE: f64 = 0.998;
+pub const PACE: f64 = 0.996;
 
 /// Where the next call's place is.
 #[derive(Clone, Copy, Debug, Default)]

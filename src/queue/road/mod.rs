@@ -21,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidings_core::{
-    attempt::Attempt,
+    attempt::{self, Attempt},
     id::{AppId, MessageId},
     message::{Category, Lane, Message, Recipient},
     time::Timestamp,
@@ -82,6 +82,20 @@ struct Held {
     tokens: Vec<Token>,
     /// Whether a claim of ours may stand in Redis, whoever is the authority now.
     claimed: bool,
+    /// How far its row had come, if it is the row that was leased.
+    row: Option<usize>,
+}
+
+impl Held {
+    /// A message that Kafka brought.
+    fn record(arrived: Arrived, authority: Authority) -> Self {
+        Self { new: arrived.new, authority, tokens: vec![arrived.token], claimed: false, row: None }
+    }
+
+    /// A message whose row we lease, which says so much of it.
+    fn row(new: NewMessage, authority: Authority, attempts: &[Attempt]) -> Self {
+        Self { new, authority, tokens: Vec::new(), claimed: false, row: Some(attempt::steps(attempts)) }
+    }
 }
 
 /// A message that Kafka brought.

@@ -2,7 +2,11 @@
 
 use std::{sync::PoisonError, time::Duration};
 
-use tidings_core::{attempt::Attempt, id::MessageId, message::Status};
+use tidings_core::{
+    attempt::{self, Attempt},
+    id::MessageId,
+    message::Status,
+};
 
 use super::{Authority, Held, Road, Settled};
 use crate::{
@@ -102,9 +106,21 @@ impl Road {
     }
 
     pub(super) async fn settle_message(&self, settlement: Settlement) -> Result<Settling, Error> {
-        let held = self.hands().held.get(&settlement.id).map(|held| (held.new.clone(), held.authority, held.claimed));
+        let held = self.hands().held.get(&settlement.id).map(|held| (held.new.clone(), held.authority, held.claimed, held.row));
         // An outcome that came after the message had gone on, or of a message that this process does not hold any more.
-        let Some((new, authority, claimed)) = held else { return self.late(settlement).await };
+        let Some((new, authority, claimed, row)) = held else { return self.late(settlement).await };
+        // A fact that is no further than the row may be an old one, and must not end a lease: whoever has it ends it.
+        if matches!(settlement.next, Next::Wait(_)) && !claimed && row == Some(attempt::steps(&settlement.attempts)) {
+            match self.ask_store(self.parts.store.settle(settlement.clone())).await {
+                Ok(Settling::Missing) => {}
+                Ok(settling) => {
+                    self.done(settlement.id, settlement.next);
+                    return Ok(settling);
+                }
+                Err(error) if error.is_unavailable() => {}
+                Err(error) => return Err(error),
+            }
+        }
         let Settlement { id, owner, attempts, next, at, .. } = settlement.clone();
         let state = if next == Next::Continue { ClaimState::Between } else { ClaimState::Done };
         let lease = if next == Next::Continue { BETWEEN } else { Duration::ZERO };

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tidings_core::{
+    attempt::{Attempt, steps},
     id::MessageId,
     message::{Lane, Status},
     time::Timestamp,
@@ -22,7 +23,7 @@ const LATER: Duration = Duration::from_secs(1);
 
 /// What a claim says about a message that was taken.
 enum Verdict {
-    Go(Vec<tidings_core::attempt::Attempt>),
+    Go(Vec<Attempt>),
     /// Somebody else's: look again then.
     Later(Duration),
     /// It was decided; everybody must know.
@@ -141,7 +142,7 @@ impl Road {
                     let message = arrived.new.message.clone();
                     let status = if attempts.is_empty() { message.first_status() } else { Status::Delivering };
                     // The same message twice in one batch: its second record is finished with the first.
-                    if self.hold(arrived.new, Authority::Claim, vec![arrived.token]) {
+                    if self.hold(Held::record(arrived, Authority::Claim)) {
                         taken.push(Taken { message, status, attempts, lease });
                     }
                 }
@@ -184,7 +185,7 @@ impl Road {
             Ok(taken) => {
                 for taken in &taken {
                     if let Some(new) = messages.iter().find(|new| new.message.id == taken.message.id) {
-                        self.hold(new.clone(), Authority::Row, Vec::new());
+                        self.hold(Held::row(new.clone(), Authority::Row, &taken.attempts));
                     }
                 }
                 // The others have a row that is closed, or another's.
@@ -203,7 +204,7 @@ impl Road {
             let may = message.category.allows_duplicates() && message.first_due() <= now && self.kafka_is_up();
             if may && self.consumer.get().is_some_and(|consumer| consumer.holds(arrived.token)) {
                 let (message, status) = (message.clone(), message.first_status());
-                if self.hold(arrived.new, Authority::Claim, vec![arrived.token]) {
+                if self.hold(Held::record(arrived, Authority::Claim)) {
                     taken.push(Taken { message, status, attempts: Vec::new(), lease });
                 }
             } else {
@@ -225,6 +226,7 @@ impl Road {
         let mut taken = Vec::with_capacity(rows.len());
         for (mut row, claim) in rows.into_iter().zip(claims) {
             let new = NewMessage::waiting(Arc::clone(&row.message));
+            let held = Held::row(new.clone(), authority, &row.attempts);
             match verdict(claim, lease.owner) {
                 Verdict::Go(attempts) => further(&mut row.attempts, attempts),
                 // What waited is due again: it goes on where it stopped.
@@ -248,7 +250,7 @@ impl Road {
                 // Its lease on the row runs out by itself.
                 Verdict::Over => continue,
             }
-            if self.hold(new, authority, Vec::new()) {
+            if self.hold(held) {
                 taken.push(row);
             }
         }
@@ -263,15 +265,15 @@ impl Road {
     }
 
     /// Takes a message into this process's hands. False if it is there already.
-    fn hold(&self, new: NewMessage, authority: Authority, tokens: Vec<Token>) -> bool {
+    fn hold(&self, held: Held) -> bool {
         let mut hands = self.hands();
-        match hands.held.entry(new.message.id) {
-            std::collections::hash_map::Entry::Occupied(mut held) => {
-                held.get_mut().tokens.extend(tokens);
+        match hands.held.entry(held.new.message.id) {
+            std::collections::hash_map::Entry::Occupied(mut there) => {
+                there.get_mut().tokens.extend(held.tokens);
                 false
             }
             std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(Held { new, authority, tokens, claimed: false });
+                free.insert(held);
                 true
             }
         }
@@ -279,10 +281,8 @@ impl Road {
 }
 
 /// Whoever knows more attempts knows more.
-fn further(row: &mut Vec<tidings_core::attempt::Attempt>, claim: Vec<tidings_core::attempt::Attempt>) {
-    let progress =
-        |attempts: &[tidings_core::attempt::Attempt]| attempts.len() + attempts.iter().filter(|attempt| !attempt.is_open()).count();
-    if progress(&claim) > progress(row) {
+fn further(row: &mut Vec<Attempt>, claim: Vec<Attempt>) {
+    if steps(&claim) > steps(row) {
         *row = claim;
     }
 }

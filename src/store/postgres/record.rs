@@ -6,7 +6,12 @@
 use std::collections::HashMap;
 
 use sqlx::{Connection, PgConnection, Row};
-use tidings_core::{attempt::Attempt, id::MessageId, message::Status, time::Timestamp};
+use tidings_core::{
+    attempt::{self, Attempt},
+    id::MessageId,
+    message::Status,
+    time::Timestamp,
+};
 
 use super::{
     accept, queue,
@@ -27,10 +32,9 @@ pub struct Recorded {
     pub settled: Option<(SettleRow, Next, Timestamp)>,
 }
 
-/// How far a message came: odd while an attempt is out.
+/// How far a message came.
 pub fn progress(attempts: &[Attempt]) -> i32 {
-    let ended = attempts.iter().filter(|attempt| !attempt.is_open()).count();
-    i32::try_from(attempts.len() + ended).unwrap_or(i32::MAX)
+    i32::try_from(attempt::steps(attempts)).unwrap_or(i32::MAX)
 }
 
 const FRESH: &str = "UPDATE messages AS m SET attempts = f.attempts, status = f.status, due_at = f.due_at, closed_at = f.closed_at, \

@@ -111,6 +111,16 @@ pub async fn what_waits_comes_back_when_it_is_due(queue: Queue) {
     assert_eq!(queue.open(id, lease(ME), vec![ended(1, Outcome::Unavailable, None), opened(2)]).await.unwrap(), Opening::Opened);
 }
 
+pub async fn what_finds_no_room_again_and_again_is_not_kept_by_its_lease(queue: Queue) {
+    let id = accept(&queue, message(Category::Otp)).await;
+    for _ in 0..3 {
+        let taken = take(&queue, Lane::Urgent).await;
+        assert_eq!(taken.message.id, id);
+        settle(&queue, &taken, Vec::new(), Next::Wait(Clock::system().now() + Duration::from_millis(50))).await;
+    }
+    assert_eq!(take(&queue, Lane::Urgent).await.message.id, id);
+}
+
 pub async fn a_scheduled_message_is_not_taken_before_its_time(queue: Queue) {
     let mut later = message(Category::Otp);
     let due = Clock::system().now() + Duration::from_millis(600);

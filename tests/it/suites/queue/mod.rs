@@ -139,6 +139,7 @@ crate::suites::suite! {
         what_was_accepted_is_taken_once,
         what_was_settled_is_not_taken_again,
         what_waits_comes_back_when_it_is_due,
+        what_finds_no_room_again_and_again_is_not_kept_by_its_lease,
         a_scheduled_message_is_not_taken_before_its_time,
         a_used_key_is_answered_with_the_first_message,
         a_cancelled_message_cannot_be_opened,
