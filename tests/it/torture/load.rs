@@ -1,7 +1,7 @@
 //! Clients as a careful team writes them: a failed send is repeated at the other node with the same idempotency key.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     net::SocketAddr,
     sync::{
@@ -140,11 +140,11 @@ impl Load {
     }
 }
 
-async fn status(cluster: &Cluster, id: &str) -> Option<String> {
+pub async fn status(cluster: &Cluster, id: &str) -> Option<String> {
     record(cluster, id).await?["status"].as_str().map(str::to_owned)
 }
 
-async fn record(cluster: &Cluster, id: &str) -> Option<Value> {
+pub async fn record(cluster: &Cluster, id: &str) -> Option<Value> {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
     let url = format!("http://{}/v1/messages/{id}", cluster.apis()[0]);
     let answer = client.get(url).bearer_auth(KEY).send().await.ok()?;
@@ -204,6 +204,8 @@ pub struct Row {
     lost: usize,
     doubled: usize,
     codes_doubled: usize,
+    /// Messages that the vendor had and no client was told of: a repeated send became another message.
+    untold: usize,
     unknown: usize,
     caught_up: Duration,
     clean: Duration,
@@ -214,6 +216,7 @@ impl Row {
     fn judge(seen: &Seen, processed: &HashMap<String, u32>, unknown: usize, caught_up: Duration) -> Self {
         let times = |sent: &&Sent| processed.get(&sent.id).copied().unwrap_or(0);
         let doubled = |otp: bool| seen.sent.iter().filter(|sent| (sent.category == "otp") == otp && times(sent) > 1).count();
+        let told: HashSet<&str> = seen.sent.iter().map(|sent| sent.id.as_str()).collect();
         let mut during = seen.during.clone();
         during.sort_unstable();
         Self {
@@ -223,6 +226,7 @@ impl Row {
             lost: seen.sent.iter().filter(|sent| times(sent) == 0).count() - unknown,
             doubled: doubled(false),
             codes_doubled: doubled(true),
+            untold: processed.keys().filter(|id| !told.contains(id.as_str())).count(),
             unknown,
             caught_up,
             clean: Duration::ZERO,
@@ -242,6 +246,10 @@ impl Row {
         }
         if self.doubled > 0 {
             failures.push(format!("{} processed twice", self.doubled));
+        }
+        // A client that gave up does not know its message.
+        if self.untold as u64 > self.failed {
+            failures.push(format!("{} messages that no client was told of, with {} given up", self.untold, self.failed));
         }
         if !two_away && self.answered() < 0.999 {
             failures.push(format!("only {:.2} % answered", self.answered() * 100.0));
