@@ -9,6 +9,7 @@ mod delivery;
 mod envelopes;
 mod faults;
 mod harness;
+mod migrations;
 mod servers;
 mod suites;
 mod torture;
