@@ -25,7 +25,7 @@ async fn a_suspended_apps_queued_messages_stay_and_go_on_when_it_is_allowed_agai
     let app = App::start().await;
     let control = Arc::clone(&app.node.control);
     let (otto, anna) = (Actor::own(ActorId::command()), Actor::own(ActorId::bootstrap()));
-    let send_at = app.node.clock.now() + Duration::from_millis(1_500);
+    let send_at = app.node.clock.now() + Duration::from_secs(3);
     let body = json!({"to": "+8613800138000", "template": "login-code", "params": {"code": "482913"}, "send_at": send_at.to_string()});
     let queued = app.send(LIVE, &body).await;
     let shop = control.snapshot().app_named("shop").unwrap().id;

@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use super::{
     node::{KEY, Node},
     vendor::TestVendor,
 };
+use crate::servers::within;
 
 /// Room for the store and a few hundred messages, quickly filled.
 const DISK: &str = "size=24m";
@@ -88,15 +90,14 @@ async fn a_full_disk_refuses_with_retry_after_and_recovers_without_restart_or_lo
     assert!(["unavailable", "overloaded"].contains(&problem["code"].as_str().unwrap()), "{problem:#}");
 
     disk.relieve();
-    let again = tokio::time::timeout(PATIENCE, async {
-        loop {
-            if let Ok(id) = send(&node, MOST_SENDS).await {
-                return id;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    accepted.push(again.await.unwrap_or_else(|_| panic!("it does not recover:\n{}", node.log())));
+    let again = Mutex::new(None);
+    within(PATIENCE, "it takes messages again", async || {
+        let sent = send(&node, MOST_SENDS).await.ok();
+        *again.lock().unwrap() = sent;
+        again.lock().unwrap().is_some()
+    })
+    .await;
+    accepted.extend(again.into_inner().unwrap());
     for id in &accepted {
         node.until_status(id, &["submitted"], PATIENCE).await;
     }

@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::{sync::RwLock, task::JoinSet};
 
 use super::{node::Node, vendor::TestVendor};
+use crate::servers::within;
 
 const KILLS: usize = 10;
 /// Attempts open at each kill, as the vendor counts them.
@@ -91,22 +92,18 @@ async fn kill_and_start(node: &RwLock<Node>, vendor: &TestVendor) -> (u64, usize
         let (_, processed_before) = vendor.open_and_processed().await;
         // Every second kill waits until the vendor has accepted some of what is open.
         let processed_least = if kill % 2 == 0 { processed_before + PROCESSED_FIRST } else { 0 };
-        let enough = tokio::time::timeout(PATIENCE, async {
-            loop {
-                let (open, processed) = vendor.open_and_processed().await;
-                if open >= ENOUGH_OPEN && processed >= processed_least {
-                    return open;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        let open = enough.await.expect("the load keeps enough calls open");
+        let open = AtomicU64::new(0);
+        within(PATIENCE, "the load keeps enough calls open", async || {
+            let (now, processed) = vendor.open_and_processed().await;
+            open.store(now, Ordering::Relaxed);
+            now >= ENOUGH_OPEN && processed >= processed_least
+        })
+        .await;
+        let open = open.into_inner();
         let mut node = node.write().await;
         node.kill().await;
         // The vendor has noticed once it has no call left.
-        while vendor.open_and_processed().await.0 > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        within(PATIENCE, "the vendor has no call left", async || vendor.open_and_processed().await.0 == 0).await;
         let cut = vendor.cut().await;
         let (now_cut, now_processed) = (cut.calls - cut_before.0, cut.processed - cut_before.1);
         cut_before = (cut.calls, cut.processed);
