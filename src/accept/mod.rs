@@ -171,7 +171,14 @@ impl Accept {
             Accepting::Repeated(id) => {
                 self.not_admitted(&sender.app, &message, purse);
                 self.metrics.idempotency.answered(IdempotencyAnswer::Replayed);
-                Ok(Sent { message: self.accepted_before(id).await?, replayed: true })
+                let first = match self.accepted_before(id).await {
+                    Ok(first) => first,
+                    // Its row is not written yet, or cannot be asked for now. The same body is the same message.
+                    Err(Refusal::NotFound) => first_of(&message, id),
+                    Err(Refusal::Store(error)) if error.is_unavailable() => first_of(&message, id),
+                    Err(refusal) => return Err(refusal),
+                };
+                Ok(Sent { message: first, replayed: true })
             }
             Accepting::Mismatch => {
                 self.not_admitted(&sender.app, &message, purse);
@@ -250,6 +257,14 @@ impl Accept {
         let prepared = prepare::prepare(&snapshot, sender, draft, MessageId::new(now, [0; 10]), now)?;
         Ok(show(&prepared))
     }
+}
+
+/// The message that was accepted as `id`, of which `repeat` is the repetition.
+fn first_of(repeat: &Message, id: MessageId) -> Arc<Message> {
+    let accepted_at = id.made_at();
+    let lasts_from = if repeat.send_at.is_some() { repeat.accepted_at } else { accepted_at };
+    let expires_at = lasts_from + repeat.expires_at.since(repeat.accepted_at);
+    Arc::new(Message { id, accepted_at, expires_at, ..repeat.clone() })
 }
 
 /// Whose a key is.

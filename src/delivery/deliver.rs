@@ -39,7 +39,7 @@ pub async fn carry(mut journey: Journey, first: Option<Ticket>) {
                 call
             }
         };
-        let Some(call) = journey.depart(call).await else { return };
+        let Some(call) = journey.depart(call).await else { return journey.turn_back().await };
         match journey.submit(call).await {
             Decision::NextProvider | Decision::RetryAt(_) => {}
             decision => return journey.settle(Next::Close(closed_by(decision))).await,

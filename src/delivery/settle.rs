@@ -35,15 +35,7 @@ impl Journey {
     /// The row may still be on its way to the store, so that one that is missing is looked for a few times. The permit is kept
     /// meanwhile: a store that refuses everything is asked by no more tasks than there are seats.
     pub async fn never_sent(mut self, permit: OwnedSemaphorePermit) {
-        let segments = self.message.segments;
-        self.note(Ended {
-            outcome: Outcome::Unavailable,
-            code: Some(NEVER_SENT.to_owned()),
-            duration: Duration::ZERO,
-            provider_message_id: None,
-            segments,
-            cost: None,
-        });
+        self.note_never_sent();
         let mut pause = AFTER_FAILURE;
         while let Some(Settling::Missing) = self.write(Next::Wait(self.worker.clock.now())).await {
             if pause > LONGEST_AFTER_FAILURE {
@@ -56,6 +48,24 @@ impl Journey {
         }
         drop(permit);
         self.worker.wake(self.message.lane());
+    }
+
+    /// The call of an attempt that is open did not depart before its lease was over: says so, and lets go of the message.
+    pub async fn turn_back(&mut self) {
+        self.note_never_sent();
+        self.write(Next::Wait(self.worker.clock.now())).await;
+    }
+
+    fn note_never_sent(&mut self) {
+        let segments = self.message.segments;
+        self.note(Ended {
+            outcome: Outcome::Unavailable,
+            code: Some(NEVER_SENT.to_owned()),
+            duration: Duration::ZERO,
+            provider_message_id: None,
+            segments,
+            cost: None,
+        });
     }
 
     /// Gives the message back as it is: the process stops.

@@ -209,6 +209,8 @@ impl Worker {
             }
             worker.metrics.delivery.busy.dec();
             worker.in_hand().remove(&id);
+            // Also what was taken again meanwhile, and not begun because it was in hand.
+            worker.store.let_go(id);
         });
     }
 

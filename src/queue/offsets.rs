@@ -60,6 +60,11 @@ impl Offsets {
     pub fn was_committed(&mut self, offset: i64) {
         self.committed = Some(offset);
     }
+
+    /// The brokers did not take what was committed last.
+    pub fn was_not_committed(&mut self) {
+        self.committed = None;
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +83,17 @@ mod tests {
             let lowest_open = open.iter().min().copied().unwrap_or(40);
             prop_assert_eq!(offsets.to_commit(), (lowest_open > 0).then_some(lowest_open));
             prop_assert_eq!(offsets.under_way(), open.len());
+        }
+
+        #[test]
+        fn what_was_not_committed_is_committed_again(offset in 0_i64..100) {
+            let mut offsets = Offsets::default();
+            offsets.took(offset);
+            offsets.finished(offset);
+            offsets.was_committed(offset + 1);
+            prop_assert_eq!(offsets.to_commit(), None);
+            offsets.was_not_committed();
+            prop_assert_eq!(offsets.to_commit(), Some(offset + 1));
         }
 
         #[test]

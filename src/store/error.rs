@@ -35,8 +35,9 @@ impl From<sqlx::Error> for Error {
 fn passes(code: &str) -> bool {
     /// BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN.
     const SQLITE: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
-    /// Connection, resources, operator intervention, system error, serialization and deadlock.
-    const POSTGRES: [&str; 6] = ["08", "53", "57", "58", "40", "25006"];
+    /// Connection, resources, operator intervention, system error, serialization and deadlock, a standby, and sessions that the
+    /// server ended because this process stood still with a transaction open.
+    const POSTGRES: [&str; 8] = ["08", "53", "57", "58", "40", "25006", "25P03", "25P04"];
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => SQLITE.contains(&(number & 0xff)),
         _ => POSTGRES.iter().any(|class| code.starts_with(class)),

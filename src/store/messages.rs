@@ -53,6 +53,10 @@ pub trait Messages: Send + Sync {
     /// When the next message of a lane becomes due, if any waits.
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error>;
 
+    /// Nobody in this process carries the message any more. A queue that keeps what was taken in memory looks again at one that was
+    /// neither settled nor handed back; where the lease is all there is, it runs out by itself.
+    fn let_go(&self, _id: MessageId) {}
+
     /// Gives leased messages back untouched, due at once.
     async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error>;
 

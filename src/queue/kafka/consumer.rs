@@ -17,7 +17,7 @@ use std::{
 use rdkafka::{
     ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
 
@@ -137,8 +137,19 @@ impl Shared {
         }
         drop(inner);
         if done.count() > 0 && consumer.commit(&done, mode).is_err() {
-            // The next commit of the partition carries this one with it; a partition without one is repeated, not lost.
-            tracing::debug!("offsets could not be committed");
+            self.not_committed(&done);
+        }
+    }
+
+    /// The brokers did not take these: they are committed again, or whoever has the partition by then repeats what they cover.
+    fn not_committed(&self, list: &TopicPartitionList) {
+        tracing::debug!("offsets could not be committed");
+        let mut inner = self.inner();
+        for element in list.elements() {
+            let key = self.topic(element.topic()).map(|topic| (topic, element.partition()));
+            if let Some(state) = key.and_then(|key| inner.partitions.get_mut(&key)) {
+                state.offsets.was_not_committed();
+            }
         }
     }
 
@@ -206,6 +217,12 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if result.is_err() {
+            self.0.not_committed(offsets);
+        }
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(list) = rebalance {
             self.0.revoked(consumer, list);

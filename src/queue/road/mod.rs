@@ -317,20 +317,21 @@ impl Messages for Road {
         Ok([ours, stored].into_iter().flatten().min())
     }
 
+    fn let_go(&self, id: MessageId) {
+        self.give_up(id, None);
+    }
+
     async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error> {
-        // What Kafka brought is not finished, so whoever gets the partition gets it.
         let (mut rows, mut over) = (Vec::new(), Vec::new());
-        {
-            let mut hands = self.hands();
-            for id in ids {
-                match hands.held.remove(&id) {
-                    Some(held) if held.authority == Authority::Claim && !held.tokens.is_empty() => {}
-                    held => {
-                        // Where the row is the authority it says all that a record could.
-                        over.extend(held.map_or_else(Vec::new, |held| held.tokens));
-                        rows.push(id);
-                    }
-                }
+        for id in ids {
+            let by_record = |held: &Held| held.authority == Authority::Claim && !held.tokens.is_empty();
+            if self.hands().held.get(&id).is_some_and(by_record) {
+                // What Kafka brought is not finished: it is looked at again here, or by whoever gets the partition.
+                self.give_up(id, None);
+            } else {
+                // Where the row is the authority it says all that a record could.
+                over.extend(self.hands().held.remove(&id).map_or_else(Vec::new, |held| held.tokens));
+                rows.push(id);
             }
         }
         self.finish(&over);

@@ -49,7 +49,7 @@ impl Road {
             match self.parts.shared.claim(&[write]).await {
                 Ok(answers) if answers[0] == ClaimAnswer::Written => return Ok(Opening::Opened),
                 Ok(_) => {
-                    self.let_go(id, number(&attempts));
+                    self.give_up(id, Some(number(&attempts)));
                     return Ok(Opening::Lost);
                 }
                 Err(_) => self.keys.went_away(self.parts.clock.now()),
@@ -74,7 +74,7 @@ impl Road {
                 Ok(Opening::Opened)
             }
             Ok(Opening::Lost) => {
-                self.let_go(id, unsent);
+                self.give_up(id, Some(unsent));
                 Ok(Opening::Lost)
             }
             // The row is leased here and may even be opened: the same again until the lease is over.
@@ -82,7 +82,7 @@ impl Road {
             // Nobody can be asked who has it: what may be sent twice goes on, and how it ended is published.
             Err(_) if new.message.category.allows_duplicates() && self.holds(id) => Ok(Opening::Opened),
             Err(_) => {
-                self.let_go(id, unsent);
+                self.give_up(id, Some(unsent));
                 Ok(Opening::Lost)
             }
         }
@@ -95,13 +95,13 @@ impl Road {
         self.kafka_is_up() && hands.held.get(&id).is_some_and(|held| held.tokens.iter().any(|token| consumer.holds(*token)))
     }
 
-    /// Gives up a message unfinished, with an attempt that was never sent; its records are looked at again.
-    fn let_go(&self, id: MessageId, unsent: u32) {
+    /// Gives up a message unfinished, perhaps with an attempt that was never sent; its records are looked at again.
+    pub(super) fn give_up(&self, id: MessageId, unsent: Option<u32>) {
         let mut hands = self.hands();
         let Some(held) = hands.held.remove(&id) else { return };
         let until = self.parts.clock.now() + LATER;
         let Held { new, tokens, .. } = held;
-        let again = |token| (until, super::Arrived { new: new.clone(), token, unsent: Some(unsent) });
+        let again = |token| (until, super::Arrived { new: new.clone(), token, unsent });
         hands.put_off.extend(tokens.into_iter().map(again));
     }
 

@@ -66,9 +66,10 @@ impl Road {
         if taken.len() < most {
             match self.ask_store(self.parts.store.lease(lane, lease, now, most - taken.len())).await {
                 Ok(rows) => taken.extend(self.sort_rows(rows, lease).await),
-                // Kafka alone is enough to go on with.
+                // Kafka alone is enough to go on with, and what it brought is in our hands already.
                 Err(error) if error.is_unavailable() => {}
-                Err(error) => return Err(error),
+                Err(error) if taken.is_empty() => return Err(error),
+                Err(error) => tracing::warn!(lane = lane.as_str(), error = &error as &dyn std::error::Error, "no rows could be taken"),
             }
         }
         Ok(taken)

@@ -3,6 +3,7 @@
 use std::{process::Command, sync::Arc, time::Duration};
 
 use redis::AsyncCommands;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tidings::{
     clock::Clock,
@@ -18,6 +19,7 @@ use tidings_core::{
     message::{Category, Lane},
 };
 
+use super::node::{KEY, Node};
 use crate::{
     servers::{self, eventually, within},
     suites::queue::{
@@ -36,10 +38,15 @@ const COUNTED: Duration = Duration::from_secs(30);
 /// More than a store that nobody else uses has.
 const IDLE_CONNECTIONS: usize = 8;
 
+/// The port of a database, and a wire to it.
+async fn wire_to(database: &str) -> (u16, Wire) {
+    let port = database.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
+    (port, Wire::to(port).await)
+}
+
 /// The store on this database, as another node reaches it by a wire.
 async fn by_wire(database: &str) -> (Arc<PostgresStore>, Wire) {
-    let port: u16 = database.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
-    let wire = Wire::to(port).await;
+    let (port, wire) = wire_to(database).await;
     let connections = Connections::new(&database.replace(&format!(":{port}/"), &format!(":{}/", wire.port))).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
     let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
@@ -213,4 +220,36 @@ async fn how_far_a_group_is_behind_and_what_the_recorder_writes_are_told() {
         !told.contains("\ntidings_recorder_batch_records_count 0\n") && told.contains("\ntidings_recorder_lag_records 0\n")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_is_answered_while_nobody_can_look_up_the_first() {
+    let (Some(database), Some(redis), Some(brokers)) = (servers::database().await, servers::redis(), servers::kafka()) else { return };
+    let (home, name) = (tempfile::TempDir::new().unwrap(), servers::fresh_name());
+    let (port, wire) = wire_to(&database).await;
+    let master_key = home.path().join("master.key");
+    std::fs::write(&master_key, Keyring::line(&[7; 32])).unwrap();
+    let services = format!(
+        "[secrets]\nmaster_key_file = \"{}\"\n[database]\nurl = \"{}\"\n[redis]\nurl = \"{redis}\"\nkey_prefix = \"{name}\"\n\
+         [kafka]\nbrokers = \"{brokers}\"\ntopic_prefix = \"{name}\"\ngroup = \"{name}\"\npartitions = 2\n",
+        master_key.display(),
+        database.replace(&format!(":{port}/"), &format!(":{}/", wire.port))
+    );
+    let provider = "[[providers]]\nname = \"a\"\nkind = \"simulated\"\nchannel = \"sms\"\n";
+    let node = Node::start_with_http(home.path(), provider, &services).await;
+    let send = async |key: &str| {
+        let body = json!({"to": "+4915112345678", "text": "Hello", "category": "otp"});
+        let answer =
+            node.client.post(node.url("/v1/messages")).bearer_auth(KEY).header("idempotency-key", key).json(&body).send().await.unwrap();
+        let (status, replayed) = (answer.status().as_u16(), answer.headers().contains_key("idempotent-replayed"));
+        (status, replayed, answer.json::<Value>().await.unwrap())
+    };
+    // Until Redis is known to have every key that was used, and the producer is warm.
+    eventually(async || send("warm").await.0 == 202).await;
+    wire.switch(State::Mute);
+    let (status, replayed, first) = send("once").await;
+    assert_eq!((status, replayed), (202, false), "{first}");
+    let (status, replayed, again) = send("once").await;
+    assert_eq!((status, replayed), (202, true), "{again}");
+    assert_eq!(again["id"], first["id"]);
 }
