@@ -10,6 +10,7 @@ use tidings_core::{fleet::Ticket, message::Status, retry::Decision};
 
 use super::{
     journey::{Chosen, Journey, Start},
+    submit::NoCall,
     worker::Worker,
 };
 use crate::store::{Next, Taken};
@@ -35,8 +36,11 @@ pub async fn carry(mut journey: Journey, first: Option<Ticket>) {
                     Chosen::End(decision) => return journey.settle(Next::Close(closed_by(decision))).await,
                     Chosen::HandBack => return journey.hand_back().await,
                 };
-                let Some(call) = journey.open(ticket).await else { return };
-                call
+                match journey.open(ticket).await {
+                    Ok(call) => call,
+                    Err(NoCall::Again) => continue,
+                    Err(NoCall::Gone) => return,
+                }
             }
         };
         let Some(call) = journey.depart(call).await else { return journey.turn_back().await };

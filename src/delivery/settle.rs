@@ -56,7 +56,8 @@ impl Journey {
         self.write(Next::Wait(self.worker.clock.now())).await;
     }
 
-    fn note_never_sent(&mut self) {
+    /// The last attempt ended before it began.
+    pub(super) fn note_never_sent(&mut self) {
         let segments = self.message.segments;
         self.note(Ended {
             outcome: Outcome::Unavailable,

@@ -12,12 +12,14 @@ use tidings_providers::{Accepted, Code, Submission, SubmitError};
 
 use super::{desk::Account, journey::Journey, settle};
 use crate::{
-    store::{Lease, Opening},
+    store::{Lease, Next, Opening},
     telemetry::traces,
 };
 
 /// How long after its provider's timeout an attempt's lease lasts: settling it has that long.
 const LEASE_AFTER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a call whose attempt cannot be written down is kept from others.
+const KEEPS_ITS_CALL: Duration = Duration::from_secs(1);
 /// How often a call that is ready asks for its place while nothing of the provider's contract is granted to this process.
 const ASK_FOR_A_GRANT: Duration = Duration::from_millis(100);
 /// How often an otp's call looks whether it hangs at a provider that is out.
@@ -29,6 +31,14 @@ const GRACE: Duration = Duration::from_millis(250);
 pub struct Call {
     ticket: Ticket,
     submission: Submission,
+}
+
+/// Why there is no call.
+pub enum NoCall {
+    /// The store was away and is back: choose again.
+    Again,
+    /// The message is not ours any more, or the store is away for too long.
+    Gone,
 }
 
 type Answer = Result<Accepted, SubmitError>;
@@ -64,9 +74,10 @@ impl Journey {
         Call { submission: self.submission(&self.desk.accounts[ticket.provider], self.number()), ticket }
     }
 
-    /// Writes down that an attempt begins. `None`: the message is not ours any more, or the store is away for too long.
-    pub async fn open(&mut self, ticket: Ticket) -> Option<Call> {
+    /// Writes down that an attempt begins.
+    pub async fn open(&mut self, ticket: Ticket) -> Result<Call, NoCall> {
         let lease = self.add_attempt(&ticket);
+        let patience = self.worker.clock.moment() + KEEPS_ITS_CALL;
         let mut pause = settle::AFTER_FAILURE;
         loop {
             match self.worker.store.open(self.message.id, lease, self.attempts.clone()).await {
@@ -74,15 +85,13 @@ impl Journey {
                 Ok(Opening::Lost) => {
                     self.worker.metrics.queue.lease_lost();
                     self.desk.abandon(ticket);
-                    return None;
+                    return Err(NoCall::Gone);
                 }
                 Err(error) => {
                     tracing::warn!(message = %self.message.id, error = &error as &dyn std::error::Error, "an attempt could not be opened");
-                    // Without the lease somebody else may have the message; it is theirs when the store is back.
-                    if self.worker.clock.now() + pause >= self.lease.until || self.worker.stopping.is_cancelled() {
+                    if self.worker.clock.moment() >= patience || !self.may_wait(pause) {
                         self.desk.abandon(ticket);
-                        self.give_up().await;
-                        return None;
+                        return Err(self.without_a_call(pause).await);
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(settle::LONGEST_AFTER_FAILURE);
@@ -91,10 +100,35 @@ impl Journey {
         }
         self.lease = lease;
         self.unsettled = false;
-        Some(self.begun(ticket))
+        Ok(self.begun(ticket))
     }
 
-    /// Lets go of a message that could not be opened; whether that is heard or not, its lease is over soon.
+    /// Without the lease somebody else may have the message; it is theirs when the store is back.
+    fn may_wait(&self, pause: Duration) -> bool {
+        self.worker.clock.now() + pause < self.lease.until && !self.worker.stopping.is_cancelled()
+    }
+
+    /// The store is away: waits for it and leaves the provider's calls to those that can go on.
+    async fn without_a_call(&mut self, mut pause: Duration) -> NoCall {
+        while self.may_wait(pause) {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(settle::LONGEST_AFTER_FAILURE);
+            let Ok(record) = self.worker.store.get(self.message.id).await else { continue };
+            // The answer to the opening may have been lost, and not the opening.
+            let ours = self.attempts.last().map(|last| &last.opened);
+            if record.is_some_and(|record| ours.is_some() && record.attempts.last().map(|last| &last.opened) == ours) {
+                self.note_never_sent();
+                self.write(Next::Wait(self.worker.clock.now())).await;
+                return NoCall::Gone;
+            }
+            self.attempts.pop();
+            return NoCall::Again;
+        }
+        self.give_up().await;
+        NoCall::Gone
+    }
+
+    /// Lets go of a message that was not sent; whether that is heard or not, its lease is over soon.
     async fn give_up(&self) {
         drop(self.worker.store.hand_back(vec![self.message.id], self.lease.owner, self.worker.clock.now()).await);
     }

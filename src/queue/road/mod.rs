@@ -78,23 +78,28 @@ enum Authority {
 struct Held {
     new: NewMessage,
     authority: Authority,
+    /// Until when nobody else may take its row, where that is leased.
+    leased_until: Timestamp,
     /// Records that are finished once the message is.
     tokens: Vec<Token>,
     /// Whether a claim of ours may stand in Redis, whoever is the authority now.
     claimed: bool,
+    /// The number of the attempt that was opened last. Whoever hands the message back has not sent it.
+    opened: Option<u32>,
     /// How far its row had come, if it is the row that was leased.
     row: Option<usize>,
 }
 
 impl Held {
     /// A message that Kafka brought.
-    fn record(arrived: Arrived, authority: Authority) -> Self {
-        Self { new: arrived.new, authority, tokens: vec![arrived.token], claimed: false, row: None }
+    fn record(arrived: Arrived, authority: Authority, lease: Lease) -> Self {
+        Self { tokens: vec![arrived.token], row: None, ..Self::row(arrived.new, authority, lease, &[]) }
     }
 
     /// A message whose row we lease, which says so much of it.
-    fn row(new: NewMessage, authority: Authority, attempts: &[Attempt]) -> Self {
-        Self { new, authority, tokens: Vec::new(), claimed: false, row: Some(attempt::steps(attempts)) }
+    fn row(new: NewMessage, authority: Authority, lease: Lease, attempts: &[Attempt]) -> Self {
+        let row = Some(attempt::steps(attempts));
+        Self { new, authority, leased_until: lease.until, tokens: Vec::new(), claimed: false, opened: None, row }
     }
 }
 
@@ -324,14 +329,15 @@ impl Messages for Road {
     async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error> {
         let (mut rows, mut over) = (Vec::new(), Vec::new());
         for id in ids {
-            let by_record = |held: &Held| held.authority == Authority::Claim && !held.tokens.is_empty();
-            if self.hands().held.get(&id).is_some_and(by_record) {
+            let held = self.hands().held.remove(&id);
+            match held {
                 // What Kafka brought is not finished: it is looked at again here, or by whoever gets the partition.
-                self.give_up(id, None);
-            } else {
-                // Where the row is the authority it says all that a record could.
-                over.extend(self.hands().held.remove(&id).map_or_else(Vec::new, |held| held.tokens));
-                rows.push(id);
+                Some(held) if held.authority == Authority::Claim && !held.tokens.is_empty() => self.look_again(held),
+                held => {
+                    // Where the row is the authority it says all that a record could.
+                    over.extend(held.map_or_else(Vec::new, |held| held.tokens));
+                    rows.push(id);
+                }
             }
         }
         self.finish(&over);

@@ -44,7 +44,7 @@ impl Road {
                 body: progress(&attempts, Next::Continue),
             };
             if let Some(held) = self.hands().held.get_mut(&id) {
-                held.claimed = true;
+                (held.claimed, held.opened) = (true, Some(write.number));
             }
             match self.parts.shared.claim(&[write]).await {
                 Ok(answers) if answers[0] == ClaimAnswer::Written => return Ok(Opening::Opened),
@@ -66,7 +66,7 @@ impl Road {
         match opened.await {
             Ok(Opening::Opened) => {
                 let tokens = self.hands().held.get_mut(&id).map(|held| {
-                    held.authority = Authority::Row;
+                    (held.authority, held.leased_until) = (Authority::Row, lease.until);
                     std::mem::take(&mut held.tokens)
                 });
                 // Its row is leased here: the record has nothing more to say.
@@ -77,10 +77,11 @@ impl Road {
                 self.give_up(id, Some(unsent));
                 Ok(Opening::Lost)
             }
-            // The row is leased here and may even be opened: the same again until the lease is over.
-            Err(error) if authority == Authority::Row || !error.is_unavailable() => Err(error),
+            Err(error) if !error.is_unavailable() => Err(error),
             // Nobody can be asked who has it: what may be sent twice goes on, and how it ended is published.
             Err(_) if new.message.category.allows_duplicates() && self.holds(id) => Ok(Opening::Opened),
+            // The row is leased here and may even be opened: the same again until the lease is over.
+            Err(error) if authority == Authority::Row => Err(error),
             Err(_) => {
                 self.give_up(id, Some(unsent));
                 Ok(Opening::Lost)
@@ -88,21 +89,32 @@ impl Road {
         }
     }
 
-    /// Whether a record of a message in our hands is in a partition that is ours, and its end can be published.
+    /// Whether a message in our hands is nobody else's, by its row's lease or by a record in a partition that is ours, and its end
+    /// can be published.
     fn holds(&self, id: MessageId) -> bool {
         let Some(consumer) = self.consumer.get() else { return false };
         let hands = self.hands();
-        self.kafka_is_up() && hands.held.get(&id).is_some_and(|held| held.tokens.iter().any(|token| consumer.holds(*token)))
+        let ours = |held: &Held| match held.authority {
+            Authority::Row => self.parts.clock.now() < held.leased_until,
+            Authority::Claim => held.tokens.iter().any(|token| consumer.holds(*token)),
+        };
+        self.kafka_is_up() && hands.held.get(&id).is_some_and(ours)
     }
 
-    /// Gives up a message unfinished, perhaps with an attempt that was never sent; its records are looked at again.
+    /// Gives up a message unfinished, perhaps with an attempt that was never sent.
     pub(super) fn give_up(&self, id: MessageId, unsent: Option<u32>) {
-        let mut hands = self.hands();
-        let Some(held) = hands.held.remove(&id) else { return };
+        let held = self.hands().held.remove(&id);
+        if let Some(held) = held {
+            self.look_again(Held { opened: unsent, ..held });
+        }
+    }
+
+    /// The records of a message that was let go are looked at again; what was opened last was never sent.
+    pub(super) fn look_again(&self, held: Held) {
         let until = self.parts.clock.now() + LATER;
-        let Held { new, tokens, .. } = held;
-        let again = |token| (until, super::Arrived { new: new.clone(), token, unsent });
-        hands.put_off.extend(tokens.into_iter().map(again));
+        let Held { new, tokens, opened, .. } = held;
+        let again = |token| (until, super::Arrived { new: new.clone(), token, unsent: opened });
+        self.hands().put_off.extend(tokens.into_iter().map(again));
     }
 
     pub(super) async fn settle_message(&self, settlement: Settlement) -> Result<Settling, Error> {
@@ -139,6 +151,10 @@ impl Road {
                 Err(error) if error.is_unavailable() => {}
                 Err(error) => return Err(error),
             }
+            self.tell(Settled { new, attempts, next, at }).await?;
+            if claimed {
+                self.owe(write);
+            }
         } else {
             // With Redis away the published fact alone says it, and the claim is told when Redis is back.
             if self.parts.shared.claim(std::slice::from_ref(&write)).await.is_err() {
@@ -148,8 +164,8 @@ impl Road {
             if next == Next::Continue {
                 return Ok(Settling::Settled(Status::Delivering));
             }
+            self.tell(Settled { new, attempts, next, at }).await?;
         }
-        self.tell(Settled { new, attempts, next, at }).await?;
         self.done(id, next);
         Ok(Settling::Settled(match next {
             Next::Close(status) => status,

@@ -143,7 +143,7 @@ impl Road {
                     let message = arrived.new.message.clone();
                     let status = if attempts.is_empty() { message.first_status() } else { Status::Delivering };
                     // The same message twice in one batch: its second record is finished with the first.
-                    if self.hold(Held::record(arrived, Authority::Claim)) {
+                    if self.hold(Held::record(arrived, Authority::Claim, lease)) {
                         taken.push(Taken { message, status, attempts, lease });
                     }
                 }
@@ -186,7 +186,7 @@ impl Road {
             Ok(taken) => {
                 for taken in &taken {
                     if let Some(new) = messages.iter().find(|new| new.message.id == taken.message.id) {
-                        self.hold(Held::row(new.clone(), Authority::Row, &taken.attempts));
+                        self.hold(Held::row(new.clone(), Authority::Row, lease, &taken.attempts));
                     }
                 }
                 // The others have a row that is closed, or another's.
@@ -205,7 +205,7 @@ impl Road {
             let may = message.category.allows_duplicates() && message.first_due() <= now && self.kafka_is_up();
             if may && self.consumer.get().is_some_and(|consumer| consumer.holds(arrived.token)) {
                 let (message, status) = (message.clone(), message.first_status());
-                if self.hold(Held::record(arrived, Authority::Claim)) {
+                if self.hold(Held::record(arrived, Authority::Claim, lease)) {
                     taken.push(Taken { message, status, attempts: Vec::new(), lease });
                 }
             } else {
@@ -227,7 +227,7 @@ impl Road {
         let mut taken = Vec::with_capacity(rows.len());
         for (mut row, claim) in rows.into_iter().zip(claims) {
             let new = NewMessage::waiting(Arc::clone(&row.message));
-            let held = Held::row(new.clone(), authority, &row.attempts);
+            let held = Held::row(new.clone(), authority, lease, &row.attempts);
             match verdict(claim, lease.owner) {
                 Verdict::Go(attempts) => further(&mut row.attempts, attempts),
                 // What waited is due again: it goes on where it stopped.

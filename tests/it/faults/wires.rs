@@ -134,7 +134,13 @@ async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
     })
     .await;
     let letters = dead("list").lines().count();
-    assert!(dead("replay").starts_with(&format!("{letters} published again, 0 not acknowledged")));
+    // What a busy broker does not acknowledge in time is replayed once more: repeating one is harmless.
+    eventually(async || {
+        let told = dead("replay");
+        let (published, refused) = told.split_once(" published again, ").unwrap();
+        refused.starts_with("0 not acknowledged") && published.parse::<usize>().unwrap() >= letters
+    })
+    .await;
     eventually(async || {
         work().await;
         dead("list").lines().count() >= 2 * letters

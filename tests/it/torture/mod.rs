@@ -9,6 +9,7 @@ mod cluster;
 mod contract;
 mod faults;
 mod load;
+mod neither;
 mod server;
 mod traces;
 mod wire;
