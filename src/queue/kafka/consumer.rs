@@ -137,20 +137,15 @@ impl Shared {
         }
         drop(inner);
         if done.count() > 0 && consumer.commit(&done, mode).is_err() {
-            self.not_committed(&done);
+            self.not_committed();
         }
     }
 
-    /// The brokers did not take these: they are committed again, or whoever has the partition by then repeats what they cover.
-    fn not_committed(&self, list: &TopicPartitionList) {
+    /// The brokers did not take a commit, of which the library does not always say what it was: everything is committed again, or
+    /// whoever has a partition by then repeats what it covers.
+    fn not_committed(&self) {
         tracing::debug!("offsets could not be committed");
-        let mut inner = self.inner();
-        for element in list.elements() {
-            let key = self.topic(element.topic()).map(|topic| (topic, element.partition()));
-            if let Some(state) = key.and_then(|key| inner.partitions.get_mut(&key)) {
-                state.offsets.was_not_committed();
-            }
-        }
+        self.inner().partitions.values_mut().for_each(|state| state.offsets.was_not_committed());
     }
 
     fn take_in(&self, message: &BorrowedMessage<'_>) {
@@ -217,9 +212,9 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if result.is_err() {
-            self.0.not_committed(offsets);
+            self.0.not_committed();
         }
     }
 

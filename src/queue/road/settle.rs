@@ -142,9 +142,8 @@ impl Road {
             match self.ask_store(self.parts.store.settle(settlement)).await {
                 Ok(Settling::Missing) => {}
                 Ok(settling) => {
-                    if claimed {
-                        self.owe(write);
-                    }
+                    // Also one that was never claimed: its record may come again, and then only a claim says that it is over.
+                    self.owe(write);
                     self.done(id, next);
                     return Ok(settling);
                 }
@@ -152,9 +151,7 @@ impl Road {
                 Err(error) => return Err(error),
             }
             self.tell(Settled { new, attempts, next, at }).await?;
-            if claimed {
-                self.owe(write);
-            }
+            self.owe(write);
         } else {
             // With Redis away the published fact alone says it, and the claim is told when Redis is back.
             if self.parts.shared.claim(std::slice::from_ref(&write)).await.is_err() {
