@@ -104,9 +104,14 @@ fn alone(name: &str, brief: bool, test: impl AsyncFnOnce(bool)) {
     if crate::servers::redis().is_none() {
         return;
     }
+    by_itself(async || test(full).await);
+}
+
+/// Runs a test that measures time while no other of its kind runs.
+pub fn by_itself(test: impl AsyncFnOnce()) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(test(full));
+    runtime.block_on(test());
 }
 
 /// A folder that PostgreSQL, which runs as another user, can enter.

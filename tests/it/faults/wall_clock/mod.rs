@@ -83,8 +83,12 @@ async fn play_all() -> Vec<Vec<FaultFigures>> {
     played
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn real_processes_lose_their_traffic_as_fast_as_the_simulator_says() {
+#[test]
+fn real_processes_lose_their_traffic_as_fast_as_the_simulator_says() {
+    crate::torture::by_itself(agree);
+}
+
+async fn agree() {
     assert_eq!(STORIES.len(), 8, "each of the eight faults");
     let simulated: Vec<Times> = STORIES.iter().map(simulate).collect();
     let real: Vec<Times> = play_all().await.into_iter().map(Times::of).collect();
