@@ -6,6 +6,7 @@
 use std::{collections::HashMap, path::Path};
 
 use anyhow::Context;
+use sqlx::{Connection, PgConnection};
 
 use super::{
     figures::{Aim, Row},
@@ -14,6 +15,7 @@ use super::{
     subject::{self, Account},
     suite::Suite,
 };
+use crate::clock::Clock;
 
 /// The variables that `scripts/services` exports, and the setting that each is for.
 const SERVERS: [(&str, &str, &str); 3] = [
@@ -24,13 +26,46 @@ const SERVERS: [(&str, &str, &str); 3] = [
 /// A key for stores that nobody keeps.
 const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
-struct Server {
+pub struct Server {
     name: &'static str,
     setting: &'static str,
     address: String,
 }
 
+/// What a process on these servers is told beside the usual: it shares no database, keys or topics with whoever was measured before.
+pub async fn settings_of(servers: &[Server], key: &Path, clock: Clock) -> anyhow::Result<String> {
+    std::fs::write(key, MASTER_KEY)?;
+    let name = format!("bench_{}", clock.now().as_millis());
+    let mut settings = format!("[secrets]\nmaster_key_file = {}\n", quoted(key));
+    for Server { name: server, setting, address } in servers {
+        let (address, own) = match *server {
+            "PostgreSQL" => (fresh_database(address, &name).await?, String::new()),
+            "Redis" => (address.clone(), format!("key_prefix = \"{name}\"\n")),
+            _ => (address.clone(), format!("topic_prefix = \"{name}\"\ngroup = \"{name}\"\n")),
+        };
+        settings += &format!("{setting} = \"{address}\"\n{own}");
+    }
+    Ok(settings)
+}
+
+/// Makes an empty database on the server and names its address.
+async fn fresh_database(server: &str, name: &str) -> anyhow::Result<String> {
+    let mut connection = PgConnection::connect(server).await.context("PostgreSQL does not answer")?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.context("no database of its own")?;
+    let (base, _) = server.rsplit_once('/').context("PostgreSQL's address ends with a database")?;
+    Ok(format!("{base}/{name}"))
+}
+
 impl Server {
+    /// Those that the environment names.
+    pub fn all() -> anyhow::Result<Vec<Self>> {
+        let given = |(name, variable, setting): &(&'static str, &str, &'static str)| {
+            let address = std::env::var(variable).with_context(|| format!("{variable} is not set: run it by scripts/services run"))?;
+            Ok(Self { name, setting, address })
+        };
+        SERVERS.iter().map(given).collect()
+    }
+
     /// CPU seconds of the process that was told to listen on this port, and of all that it started.
     fn cpu_s(&self) -> anyhow::Result<f64> {
         let port = self.address.rsplit(['/', ':']).find_map(|part| part.parse::<u16>().ok()).context("an address ends with its port")?;
@@ -63,11 +98,7 @@ fn listens_on(file: &str, port: u16) -> bool {
 impl Suite {
     /// One process on PostgreSQL, with Redis, with Kafka.
     pub(super) async fn ladder(&mut self) -> anyhow::Result<()> {
-        let given = |(name, variable, setting): &(&'static str, &str, &'static str)| {
-            let address = std::env::var(variable).with_context(|| format!("{variable} is not set: run it by scripts/services run"))?;
-            Ok::<_, anyhow::Error>(Server { name, setting, address })
-        };
-        let servers: Vec<Server> = SERVERS.iter().map(given).collect::<Result<_, _>>()?;
+        let servers = Server::all()?;
         for (rung, (name, cpu_name)) in [
             ("delivered on PostgreSQL", "CPU per 1,000 on PostgreSQL"),
             ("delivered on PostgreSQL and Redis", "CPU per 1,000 on PostgreSQL and Redis"),
@@ -101,10 +132,7 @@ impl Suite {
     async fn flood_on(&mut self, servers: &[Server]) -> anyhow::Result<super::rows::Flood> {
         let sink = Sink::start(self.bench.clock).await?;
         let home = self.home.join("ladder");
-        let key = self.home.join("ladder.key");
-        std::fs::write(&key, MASTER_KEY)?;
-        let settings: String = servers.iter().map(|server| format!("{} = \"{}\"\n", server.setting, server.address)).collect();
-        let settings = format!("[secrets]\nmaster_key_file = {}\n{settings}", quoted(&key));
+        let settings = settings_of(servers, &self.home.join("ladder.key"), self.bench.clock).await?;
         let tidings = subject::tidings_on(&home, &[Account::new("a", sink.address)], &settings, self.bench.clock).await?;
         let flood = self.bench.flood(&tidings, &sink, self.scale.flood).await?;
         tidings.process.stop().await?;

@@ -9,6 +9,7 @@ mod figures;
 mod ladder;
 pub mod load;
 mod process;
+mod production;
 pub mod relay;
 mod rows;
 mod seed;

@@ -105,6 +105,11 @@ impl Bench {
 
     /// The 99th percentile from when an otp was due to be sent until the vendor had it.
     pub async fn otp_p99_ms(&mut self, subject: &Subject, sink: &Sink, rate: f64, seconds: u64) -> anyhow::Result<f64> {
+        Ok(self.otp_latency_ms(subject, sink, rate, seconds).await?[1])
+    }
+
+    /// The same, median and 99th percentile.
+    pub async fn otp_latency_ms(&mut self, subject: &Subject, sink: &Sink, rate: f64, seconds: u64) -> anyhow::Result<[f64; 2]> {
         let messages = (rate * seconds as f64) as u64;
         let mut load = self.load(subject, messages);
         load.rate = Some(rate);
@@ -121,7 +126,7 @@ impl Bench {
             let due = outcome.began + Duration::from_secs_f64(number as f64 / rate);
             latency.saturating_record(u64::try_from(at.since(due).as_micros()).unwrap_or(u64::MAX));
         }
-        Ok(p99_ms(&latency))
+        Ok([latency.value_at_quantile(0.5) as f64 / 1_000.0, p99_ms(&latency)])
     }
 
     /// Fills the queue while the vendor holds every call; messages accepted per second.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tidings_core::redact::Secret;
 
 use super::process::Process;
@@ -28,7 +28,7 @@ impl Subject {
     pub async fn restart(self, clock: Clock) -> anyhow::Result<Self> {
         let Self { process, address, home, .. } = self;
         process.stop().await?;
-        start(home, address, clock).await
+        start("serve", home, address, clock).await
     }
 }
 
@@ -56,6 +56,25 @@ pub async fn tidings(home: &Path, accounts: &[Account], clock: Clock) -> anyhow:
 
 /// Starts Tidings with these settings beside the usual ones: on other servers.
 pub async fn tidings_on(home: &Path, accounts: &[Account], settings: &str, clock: Clock) -> anyhow::Result<Subject> {
+    role_on("serve", home, accounts, settings, clock).await
+}
+
+/// The same for one role.
+pub async fn role_on(role: &str, home: &Path, accounts: &[Account], settings: &str, clock: Clock) -> anyhow::Result<Subject> {
+    let address = configure(home, accounts, settings).await?;
+    start(role, home.to_owned(), address, clock).await
+}
+
+/// Runs a command with these settings to its end.
+pub async fn run_once(command: &'static str, home: &Path, accounts: &[Account], settings: &str) -> anyhow::Result<()> {
+    configure(home, accounts, settings).await?;
+    let ended = tokio::process::Command::new(std::env::current_exe()?).arg(command).arg("--config").arg(home.join("tidings.toml")).status();
+    let status = ended.await.with_context(|| format!("tidings {command} cannot be started"))?;
+    ensure!(status.success(), "tidings {command} ended with {status}");
+    Ok(())
+}
+
+async fn configure(home: &Path, accounts: &[Account], settings: &str) -> anyhow::Result<SocketAddr> {
     if home.exists() {
         std::fs::remove_dir_all(home).context("the last run's folder cannot be removed")?;
     }
@@ -64,13 +83,13 @@ pub async fn tidings_on(home: &Path, accounts: &[Account], settings: &str, clock
     let (config, bootstrap) = (home.join("tidings.toml"), home.join("bootstrap.toml"));
     std::fs::write(&bootstrap, bootstrap_file(accounts))?;
     std::fs::write(&config, config_file(home, address, &bootstrap) + settings)?;
-    start(home.to_owned(), address, clock).await
+    Ok(address)
 }
 
-async fn start(home: PathBuf, address: SocketAddr, clock: Clock) -> anyhow::Result<Subject> {
+async fn start(role: &str, home: PathBuf, address: SocketAddr, clock: Clock) -> anyhow::Result<Subject> {
     let (config, log) = (home.join("tidings.toml"), home.join("tidings.log"));
     let config = config.to_str().context("the folder's name is not UTF-8")?;
-    let mut process = Process::start(&["serve", "--config", config], &log)?;
+    let mut process = Process::start(&[role, "--config", config], &log)?;
     process.ready(address, "/readyz", clock).await.with_context(|| format!("see {}", log.display()))?;
     Ok(Subject { process, address, key: Secret::new(KEY.to_owned()), home })
 }

@@ -61,6 +61,8 @@ pub enum Part {
     Scheduled,
     /// The same flood on PostgreSQL, with Redis, with Kafka: the servers that the environment names.
     Ladder,
+    /// A backlog on those servers with API and worker as processes of their own: memory, drain, codes beside it.
+    Production,
 }
 
 /// Measures `parts` and writes `figures.json` and `figures.md` below `out`.
@@ -77,6 +79,7 @@ pub async fn run(scale: Scale, parts: &[Part], out: &Path, clock: Clock) -> anyh
             Part::Backlog => suite.backlog().await?,
             Part::Scheduled => suite.scheduled().await?,
             Part::Ladder => suite.ladder().await?,
+            Part::Production => suite.production().await?,
         }
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -66,7 +66,8 @@ struct LoadArgs {
 #[command(after_help = "Examples:
   tidings bench suite --out target/bench
   tidings bench suite --only scheduled --rounds 1                 due messages beside a million scheduled
-  tidings bench suite --only batches --rounds 1 --rows 300000")]
+  tidings bench suite --only batches --rounds 1 --rows 300000
+  scripts/services run tidings bench suite --only production --rows 20000    a backlog on PostgreSQL, Redis and Kafka")]
 struct Suite {
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
