@@ -173,9 +173,7 @@ impl Rung {
             road.begin_without_kafka();
             recorder.spawn(recording.clone().run_until_cancelled_owned(make_topics(config.kafka.clone(), topics)));
         }
-        let watched = Arc::clone(&road);
-        recorder.spawn(recording.clone().run_until_cancelled_owned(watched.watch_keys()));
-        recorder.spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
+        recorder.spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch()));
         Ok((road, recording, recorder))
     }
 

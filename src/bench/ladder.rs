@@ -51,7 +51,10 @@ pub async fn settings_of(servers: &[Server], key: &Path, clock: Clock) -> anyhow
 /// Makes an empty database on the server and names its address.
 async fn fresh_database(server: &str, name: &str) -> anyhow::Result<String> {
     let mut connection = PgConnection::connect(server).await.context("PostgreSQL does not answer")?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.context("no database of its own")?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .context("no database of its own")?;
     let (base, _) = server.rsplit_once('/').context("PostgreSQL's address ends with a database")?;
     Ok(format!("{base}/{name}"))
 }

@@ -7,6 +7,7 @@
 
 mod accept;
 mod keys;
+mod put_off;
 mod settle;
 mod take;
 
@@ -48,6 +49,7 @@ const WAIT_FOR_RECORDER: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LOOK_FOR_KAFKA: Duration = Duration::from_millis(500);
+const LOOK_FOR_STORE: Duration = Duration::from_millis(250);
 /// People need about as long.
 const RIGHTS_ARE_GIVEN: Duration = Duration::from_secs(30);
 /// A claim outlives its message by this much, so that nobody who comes late finds none.
@@ -109,13 +111,15 @@ struct Arrived {
     token: Token,
     /// The number of an attempt that may stand open in the claim and was never sent by us.
     unsent: Option<u32>,
+    /// The attempts that this process knows of; the claim or the row may know more.
+    attempts: Vec<Attempt>,
 }
 
 #[derive(Default)]
 struct Hands {
     held: HashMap<MessageId, Held>,
     /// Looked at again later: another's lease runs, or a service that must be asked is away.
-    put_off: Vec<(Timestamp, Arrived)>,
+    put_off: put_off::PutOff<Arrived>,
 }
 
 /// [`Messages`] on all three services.
@@ -153,8 +157,21 @@ impl Road {
         self.kafka.failed(self.parts.clock.moment());
     }
 
-    /// Looks for Kafka while it is away.
-    pub async fn watch_kafka(self: Arc<Self>) {
+    /// Looks for what is away, so that nobody's send and nobody's code is spent on finding out.
+    pub async fn watch(self: Arc<Self>) {
+        tokio::join!(keys::watch(&self), self.watch_kafka(), self.watch_store());
+    }
+
+    async fn watch_store(&self) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_STORE).await;
+            if self.store_answers.is_away() && self.parts.store.ping().await.is_ok() {
+                self.store_answers.answered();
+            }
+        }
+    }
+
+    async fn watch_kafka(self: &Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_FOR_KAFKA).await;
             if self.kafka_is_up() {
@@ -164,18 +181,13 @@ impl Road {
                 // The brokers would answer, and only a send finds out whether somebody has given the right meanwhile.
                 tokio::time::sleep(RIGHTS_ARE_GIVEN).await;
             }
-            let road = Arc::clone(&self);
+            let road = Arc::clone(self);
             let topic = self.parts.topics.outcomes();
             let answers = tokio::task::spawn_blocking(move || road.parts.producer.answers(&topic)).await;
             if answers.unwrap_or(false) {
                 self.kafka.answered();
             }
         }
-    }
-
-    /// Watches Redis: what it may have forgotten is told to it again.
-    pub async fn watch_keys(self: Arc<Self>) {
-        keys::watch(&self).await;
     }
 
     /// Whether Redis alone can tell every key that was used.
@@ -212,7 +224,7 @@ impl Road {
 
     /// Whether Kafka acknowledged what was published last.
     pub fn kafka_is_up(&self) -> bool {
-        self.kafka.away_since().is_none()
+        !self.kafka.is_away()
     }
 
     fn hands(&self) -> MutexGuard<'_, Hands> {
@@ -227,7 +239,7 @@ impl Road {
 
     /// Asks the store unless it is known to be away.
     async fn ask_store<A>(&self, call: impl Future<Output = Result<A, Error>> + Send) -> Result<A, Error> {
-        if !self.store_answers.allows(self.parts.clock.moment()) {
+        if self.store_answers.is_away() {
             return Err(Error::Unavailable(anyhow::anyhow!("postgres is away")));
         }
         let answer = call.await;
@@ -240,7 +252,7 @@ impl Road {
 
     /// Publishes facts under their messages' keys. In order, whether each was acknowledged.
     async fn publish(&self, topic: &str, facts: &[(Vec<u8>, Fact)], traceparent: Option<&str>) -> Vec<bool> {
-        // Nobody's send is spent on finding out: [`Self::watch_kafka`] does.
+        // Whether it is back, [`Self::watch`] finds out.
         if !self.kafka_is_up() {
             return vec![false; facts.len()];
         }
@@ -315,8 +327,11 @@ impl Messages for Road {
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
-        let put_off = self.hands().put_off.iter().filter(|(_, arrived)| arrived.new.message.lane() == lane).map(|(at, _)| *at).min();
-        let waits = self.consumer.get().is_some_and(|consumer| consumer.waiting(lane.index()) > 0);
+        let (put_off, has_room) = {
+            let hands = self.hands();
+            (hands.put_off.next(lane), hands.put_off.has_room(lane))
+        };
+        let waits = has_room && self.consumer.get().is_some_and(|consumer| consumer.waiting(lane.index()) > 0);
         let ours = if waits { Some(self.parts.clock.now()) } else { put_off };
         let stored = self.ask_store(self.parts.store.next_due(lane)).await.unwrap_or(None);
         Ok([ours, stored].into_iter().flatten().min())
@@ -448,7 +463,7 @@ impl Messages for Road {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        if self.kafka.away_since().is_none() {
+        if self.kafka_is_up() {
             return Ok(());
         }
         self.ask_store(self.parts.store.ping()).await

@@ -6,6 +6,7 @@ use tidings_core::{
     attempt::{self, Attempt},
     id::MessageId,
     message::Status,
+    time::Timestamp,
 };
 
 use super::{Authority, Held, Road, Settled};
@@ -17,6 +18,9 @@ use crate::{
 
 /// After an attempt could not be opened anywhere.
 const LATER: Duration = Duration::from_secs(1);
+
+/// As far ahead as a message waits for room. Longer ones are parked.
+const WAITS_HERE: Duration = Duration::from_secs(5);
 
 /// How long a message stays its worker's between two attempts.
 const BETWEEN: Duration = Duration::from_secs(30);
@@ -111,10 +115,42 @@ impl Road {
 
     /// The records of a message that was let go are looked at again; what was opened last was never sent.
     pub(super) fn look_again(&self, held: Held) {
-        let until = self.parts.clock.now() + LATER;
+        self.look_again_at(held, self.parts.clock.now() + LATER, &[]);
+    }
+
+    fn look_again_at(&self, held: Held, until: Timestamp, attempts: &[Attempt]) {
         let Held { new, tokens, opened, .. } = held;
-        let again = |token| (until, super::Arrived { new: new.clone(), token, unsent: opened });
-        self.hands().put_off.extend(tokens.into_iter().map(again));
+        let (lane, mut hands) = (new.message.lane(), self.hands());
+        for token in tokens {
+            hands.put_off.add(lane, until, super::Arrived { new: new.clone(), token, unsent: opened, attempts: attempts.to_vec() });
+        }
+    }
+
+    /// With the store away, a message that waits briefly waits here: parked by a fact it would be due when the store is back.
+    /// Its record stays unfinished, so whoever gets the partition finds it. False if it must be parked.
+    async fn waits_here(&self, write: &ClaimWrite, until: Timestamp, attempts: &[Attempt]) -> bool {
+        let briefly = until.since(self.parts.clock.now()) <= WAITS_HERE;
+        if !briefly || !self.store_answers.is_away() {
+            return false;
+        }
+        let claimed = {
+            let hands = self.hands();
+            let Some(held) = hands.held.get(&write.id).filter(|held| !held.tokens.is_empty()) else { return false };
+            if !hands.put_off.has_room(held.new.message.lane()) {
+                return false;
+            }
+            held.claimed
+        };
+        // Free to be taken by whoever has the record, with all that was tried.
+        let between = ClaimWrite { state: ClaimState::Between, body: progress(attempts, Next::Continue), ..write.clone() };
+        if claimed && self.parts.shared.claim(&[between]).await.is_err() {
+            self.keys.went_away(self.parts.clock.now());
+        }
+        let held = self.hands().held.remove(&write.id);
+        if let Some(held) = held {
+            self.look_again_at(Held { opened: None, ..held }, until, attempts);
+        }
+        true
     }
 
     pub(super) async fn settle_message(&self, settlement: Settlement) -> Result<Settling, Error> {
@@ -152,6 +188,10 @@ impl Road {
             }
             self.tell(Settled { new, attempts, next, at }).await?;
             self.owe(write);
+        } else if let Next::Wait(until) = next
+            && self.waits_here(&write, until, &attempts).await
+        {
+            return Ok(Settling::Settled(Status::Delivering));
         } else {
             // With Redis away the published fact alone says it, and the claim is told when Redis is back.
             if self.parts.shared.claim(std::slice::from_ref(&write)).await.is_err() {

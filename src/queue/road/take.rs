@@ -57,6 +57,14 @@ impl Verdict {
             (verdict, _) => verdict,
         }
     }
+
+    /// What the owner itself remembers may be more than what it could write down.
+    fn with(mut self, known: Vec<Attempt>) -> Self {
+        if let Self::Go(attempts) = &mut self {
+            further(attempts, known);
+        }
+        self
+    }
 }
 
 impl Road {
@@ -77,23 +85,15 @@ impl Road {
 
     /// Records of a lane, those that were put off and are due first.
     async fn arrived(&self, lane: Lane, now: Timestamp, most: usize) -> Vec<Arrived> {
-        let mut arrived = Vec::new();
-        {
+        let (mut arrived, has_room) = {
             let mut hands = self.hands();
-            let mut index = 0;
-            while index < hands.put_off.len() && arrived.len() < most {
-                let (at, waiting) = &hands.put_off[index];
-                if *at <= now && waiting.new.message.lane() == lane {
-                    arrived.push(hands.put_off.swap_remove(index).1);
-                } else {
-                    index += 1;
-                }
-            }
-        }
+            (hands.put_off.due(lane, now, most), hands.put_off.has_room(lane))
+        };
         let Some(consumer) = self.consumer.get() else { return arrived };
-        for record in consumer.take(lane.index(), most - arrived.len()) {
+        let most = if has_room { most - arrived.len() } else { 0 };
+        for record in consumer.take(lane.index(), most) {
             match self.parts.envelopes.read(&record.value) {
-                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token, unsent: None }),
+                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token, unsent: None, attempts: Vec::new() }),
                 Ok(_) => self.bury(lane, &record.value, "a fact that does not belong into this topic", record.token).await,
                 Err(error) => self.bury(lane, &record.value, &error.to_string(), record.token).await,
             }
@@ -122,7 +122,7 @@ impl Road {
     }
 
     fn put_off(&self, arrived: Arrived, until: Timestamp) {
-        self.hands().put_off.push((until, arrived));
+        self.hands().put_off.add(arrived.new.message.lane(), until, arrived);
     }
 
     async fn sort_records(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
@@ -135,9 +135,10 @@ impl Road {
             return self.by_row(arrived, lease, now).await;
         };
         let mut taken = Vec::new();
-        for (arrived, claim) in arrived.into_iter().zip(claims) {
+        for (mut arrived, claim) in arrived.into_iter().zip(claims) {
+            let known = std::mem::take(&mut arrived.attempts);
             let unsent = arrived.unsent.filter(|_| claim.as_ref().is_some_and(|claim| claim.owner == lease.owner));
-            match verdict(claim, lease.owner).without(unsent) {
+            match verdict(claim, lease.owner).without(unsent).with(known) {
                 Verdict::Go(attempts) if attempts.is_empty() && arrived.new.message.first_due() > now => self.park(arrived, now).await,
                 Verdict::Go(attempts) => {
                     let message = arrived.new.message.clone();
@@ -183,10 +184,11 @@ impl Road {
     async fn by_row(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
         let messages: Vec<NewMessage> = arrived.iter().map(|arrived| arrived.new.clone()).collect();
         match self.ask_store(self.parts.store.adopt(&messages, lease)).await {
-            Ok(taken) => {
-                for taken in &taken {
-                    if let Some(new) = messages.iter().find(|new| new.message.id == taken.message.id) {
-                        self.hold(Held::row(new.clone(), Authority::Row, lease, &taken.attempts));
+            Ok(mut taken) => {
+                for taken in &mut taken {
+                    if let Some(arrived) = arrived.iter().find(|arrived| arrived.new.message.id == taken.message.id) {
+                        self.hold(Held::row(arrived.new.clone(), Authority::Row, lease, &taken.attempts));
+                        further(&mut taken.attempts, arrived.attempts.clone());
                     }
                 }
                 // The others have a row that is closed, or another's.
@@ -200,13 +202,15 @@ impl Road {
     /// Redis and the store are away: what may be sent twice goes on, the others wait.
     fn by_nobody(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
         let mut taken = Vec::new();
-        for arrived in arrived {
+        for mut arrived in arrived {
             let message = &arrived.new.message;
             let may = message.category.allows_duplicates() && message.first_due() <= now && self.kafka_is_up();
             if may && self.consumer.get().is_some_and(|consumer| consumer.holds(arrived.token)) {
-                let (message, status) = (message.clone(), message.first_status());
+                let message = message.clone();
+                let attempts = std::mem::take(&mut arrived.attempts);
+                let status = if attempts.is_empty() { message.first_status() } else { Status::Delivering };
                 if self.hold(Held::record(arrived, Authority::Claim, lease)) {
-                    taken.push(Taken { message, status, attempts: Vec::new(), lease });
+                    taken.push(Taken { message, status, attempts, lease });
                 }
             } else {
                 self.put_off(arrived, now + LATER);

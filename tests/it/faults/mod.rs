@@ -14,6 +14,7 @@ mod redaction;
 mod scheduled;
 mod settings;
 mod vendor;
+mod waiting;
 mod wall_clock;
 mod wires;
 

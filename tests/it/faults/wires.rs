@@ -39,18 +39,18 @@ const COUNTED: Duration = Duration::from_secs(30);
 const IDLE_CONNECTIONS: usize = 8;
 
 /// The port of a database, and a wire to it.
-async fn wire_to(database: &str) -> (u16, Wire) {
+pub async fn wire_to(database: &str) -> (u16, Wire) {
     let port = database.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
     (port, Wire::to(port).await)
 }
 
 /// The store on this database, as another node reaches it by a wire.
-async fn by_wire(database: &str) -> (Arc<PostgresStore>, Wire) {
+pub async fn by_wire(database: &str, call: Duration) -> (Arc<PostgresStore>, Wire) {
     let (port, wire) = wire_to(database).await;
     let connections = Connections::new(&database.replace(&format!(":{port}/"), &format!(":{}/", wire.port))).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
     let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
-    (Arc::new(PostgresStore::open_within(connections, CALL, keyring, Clock::system()).await.unwrap()), wire)
+    (Arc::new(PostgresStore::open_within(connections, call, keyring, Clock::system()).await.unwrap()), wire)
 }
 
 fn lease(seconds: u64) -> Lease {
@@ -60,7 +60,7 @@ fn lease(seconds: u64) -> Lease {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_were_leased_by_a_lost_answer_are_taken_again_at_once() {
     let Some(database) = servers::database().await else { return };
-    let (store, wire) = by_wire(&database).await;
+    let (store, wire) = by_wire(&database, CALL).await;
     // Every idle connection knows the statement: what waits in the server then is its execution.
     for _ in 0..IDLE_CONNECTIONS {
         store.lease(Lane::Urgent, lease(600), Clock::system().now(), 10).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
 
 /// Accepts one message after the other until one lies in Kafka alone: what is not acknowledged within a second, as may happen to
 /// a producer's first, goes by the store.
-async fn accepted_by_kafka(on_kafka: &queue::OnKafka, message: impl Fn(u8) -> NewMessage) -> (u8, MessageId) {
+pub async fn accepted_by_kafka(on_kafka: &queue::OnKafka, message: impl Fn(u8) -> NewMessage) -> (u8, MessageId) {
     for attempt in 0..=u8::MAX {
         let sent = message(attempt);
         let id = sent.message.id;

@@ -71,7 +71,7 @@ fn codes_go_out_at_once_with_neither_redis_nor_postgresql() {
         servers[POSTGRES].kill().await;
         let away_since = clock.moment();
         let codes = codes(&cluster, &vendor, &clock).await;
-        let late = late(&codes, away_since);
+        let (late, stuck) = (late(&codes, away_since), codes.iter().filter(|code| code.seen.is_none()).count());
         for server in [REDIS, POSTGRES] {
             servers[server].start_again();
             servers[server].until_it_listens().await;
@@ -82,7 +82,7 @@ fn codes_go_out_at_once_with_neither_redis_nor_postgresql() {
         let times = |id| processed.get(id).copied().unwrap_or(0);
         let twice: Vec<_> = sent.iter().filter(|(id, category)| *category != "otp" && times(id) > 1).collect();
         println!("{} unknown", sent.iter().filter(|(id, _)| times(id) == 0).count());
-        assert_eq!((late, twice), (0, Vec::new()), "{}", cluster.logs());
+        assert_eq!((late, stuck, twice), (0, 0, Vec::new()), "{}", cluster.logs());
     });
 }
 
@@ -92,7 +92,13 @@ fn late(codes: &[Code], away_since: Moment) -> usize {
     let mut took: Vec<Duration> = settled.map(|code| code.seen.map_or(Duration::MAX, |seen| seen.since(code.at))).collect();
     took.sort_unstable();
     let late = took.iter().filter(|took| **took > CODE_WITHIN).count();
-    println!("with neither: {} codes, median {:?}, slowest {:?}, {late} late", took.len(), took[took.len() / 2], took.last());
+    println!(
+        "with neither: {} of {} codes, median {:?}, slowest {:?}, {late} late",
+        took.len(),
+        codes.len(),
+        took[took.len() / 2],
+        took.last()
+    );
     late
 }
 

@@ -92,11 +92,15 @@ pub async fn on_kafka() -> Option<OnKafka> {
 /// The same with a recorder that lags: it writes nothing until it is told to.
 pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     let (database, redis, brokers) = (servers::database().await?, servers::redis()?, servers::kafka()?);
+    Some(on_servers(Arc::new(store_on(&database).await), &redis, brokers).await)
+}
+
+/// The same on this store, and with a Redis that may be behind a wire.
+pub async fn on_servers(store: Arc<PostgresStore>, redis: &str, brokers: String) -> OnKafka {
     let name = servers::fresh_name();
     let topics = Topics::new(&name);
     topics.ensure(&brokers, 2, 1).await.unwrap();
-    let store = Arc::new(store_on(&database).await);
-    let shared = Arc::new(Redis::connect(&redis, &name).unwrap());
+    let shared = Arc::new(Redis::connect(redis, &name).unwrap());
     shared.returns().wait_for(|count| *count > 0).await.unwrap();
     let (envelopes, recorder) = (Envelopes::new(keyring()), format!("{name}-recorder"));
     let recording = CancellationToken::new();
@@ -116,10 +120,9 @@ pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
         recorder,
     };
     let road = Road::new(parts);
-    tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_keys()));
-    tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch_kafka()));
+    tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch()));
     road.consume(Intake::default()).unwrap();
-    Some(OnKafka { road, brokers, topics, metrics, store, recording, recorder: Some(writes) })
+    OnKafka { road, brokers, topics, metrics, store, recording, recorder: Some(writes) }
 }
 
 fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
