@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use tidings::{
-    queue::{Envelopes, Fact},
+    queue::{Envelopes, Fact, Settled},
     seal::Keyring,
-    store::NewMessage,
+    store::{NewMessage, Next, ReceiptFact},
+};
+use tidings_core::{
+    attempt::Outcome,
+    message::{Category, Status},
 };
 
 use crate::suites::messages::samples;
@@ -27,6 +31,43 @@ fn an_envelope_of_version_1_is_read_forever() {
 }
 
 #[test]
+fn what_became_of_a_message_in_an_envelope_of_version_1_is_read_forever() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-1-settled.bin")).unwrap();
+    assert_eq!(bytes[0], 1);
+    let Fact::Settled(settled) = envelopes().read(&bytes).unwrap() else { panic!("the golden envelope says what became of a message") };
+    assert_eq!(settled.attempts, settled_once().attempts);
+    assert_eq!((settled.next, settled.at), (settled_once().next, settled_once().at));
+    assert_eq!(settled.new.message.text.expose().as_str(), settled_once().new.message.text.expose().as_str());
+}
+
+#[test]
+fn a_receipt_in_an_envelope_of_version_1_is_read_forever() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-1-receipt.bin")).unwrap();
+    assert_eq!(bytes[0], 1);
+    let Fact::Receipt(receipt) = envelopes().read(&bytes).unwrap() else { panic!("the golden envelope is a receipt") };
+    assert_eq!(receipt, received_once());
+}
+
+/// Refused by one provider, taken by the next.
+fn settled_once() -> Settled {
+    let attempts = vec![samples::ended(1, Outcome::Unavailable, None), samples::ended(2, Outcome::Accepted, Some("v-2"))];
+    let new = NewMessage::waiting(samples::message(Category::Transactional));
+    Settled { new, attempts, next: Next::Close(Status::Submitted), at: samples::NOW }
+}
+
+fn received_once() -> ReceiptFact {
+    ReceiptFact {
+        provider: "a".to_owned(),
+        provider_message_id: Some("v-2".to_owned()),
+        reference: None,
+        status: Status::Delivered,
+        vendor_status: "DELIVRD".to_owned(),
+        error_code: Some("000".to_owned()),
+        at: samples::NOW,
+    }
+}
+
+#[test]
 fn what_is_no_envelope_is_refused_with_its_reason() {
     let refused = |bytes: &[u8]| envelopes().read(bytes).unwrap_err().to_string();
     assert_eq!(refused(b""), "an empty record");
@@ -36,7 +77,7 @@ fn what_is_no_envelope_is_refused_with_its_reason() {
 
 #[test]
 fn what_is_written_is_read_again() {
-    let message = samples::message(tidings_core::message::Category::Otp);
+    let message = samples::message(Category::Otp);
     let fact = Fact::Accepted(NewMessage::waiting(message.clone()));
     let bytes = envelopes().write(&fact).unwrap();
     let Fact::Accepted(new) = envelopes().read(&bytes).unwrap() else { panic!("an accepted message was written") };

@@ -16,6 +16,8 @@ use tidings_core::{
 
 const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/tidings.json");
+const KUBERNETES: &str = include_str!("../../../deploy/kubernetes/tidings.yaml");
+const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
 const RUNBOOK: &str = include_str!("../../../docs/OPERATIONS.md");
 
 /// A registry in which everything happened once, so that every family is there with its labels.
@@ -138,4 +140,30 @@ fn a_name_that_nothing_measures_is_noticed() {
     let wrong = std::panic::catch_unwind(|| holds("test", "rate(tidings_messages_lost_total[5m]) > 0", &known));
     let wrong_label = std::panic::catch_unwind(|| holds("test", "tidings_queue_messages{lane=\"express\"}", &known));
     assert!(wrong.is_err() && wrong_label.is_err());
+}
+
+#[test]
+fn the_autoscaler_goes_by_a_metric_that_exists() {
+    let known = series(&everything());
+    let line = KUBERNETES.lines().find(|line| line.contains("metric: {")).unwrap();
+    let name = used(line)[0].0.clone();
+    assert_eq!(name, "tidings_queue_oldest_seconds");
+    holds("deploy/kubernetes/tidings.yaml", &format!("{name}{{lane=\"normal\"}}"), &known);
+    assert!(line.contains("matchLabels: { lane: normal }"));
+}
+
+#[test]
+fn deploy_files_set_only_settings_that_exist() {
+    for (file, text) in [("kubernetes/tidings.yaml", KUBERNETES), ("compose.yaml", COMPOSE)] {
+        let names = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("TIDINGS__"));
+        let names: HashSet<&str> = names.collect();
+        assert!(names.len() >= 5, "{file}: {names:?}");
+        // Its value matters not, whether there is such a setting does.
+        let unknown = |name: &str| match tidings::config::Config::load(None, [(name.to_owned(), "x".to_owned())], []) {
+            Ok(_) => false,
+            Err(faults) => faults.0.iter().any(|fault| fault.text.contains("is not a setting")),
+        };
+        assert_eq!(names.into_iter().filter(|name| unknown(name)).collect::<Vec<_>>(), Vec::<&str>::new(), "{file}");
+        assert!(unknown("TIDINGS__DATABASE__URI"), "an unknown one is noticed");
+    }
 }
