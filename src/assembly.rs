@@ -29,7 +29,7 @@ pub use self::{
     data_dir::{DataDir, database_in},
     first_start::Welcome,
     move_up::{Moved, move_up},
-    rungs::{Rung, Service},
+    rungs::{Lack, Rung, Service},
     tools::{carry_out_here, control, messages_to_read},
 };
 use crate::{

@@ -18,7 +18,7 @@ use crate::{
     delivery::{Desks, Intake},
     queue::{
         Envelopes, Parts, Road,
-        kafka::{Producer, Topics, TopicsError},
+        kafka::{Brokers, Producer, Topics, TopicsError},
     },
     receipts::Confirm,
     recorder::Recorder,
@@ -40,7 +40,7 @@ const TOPICS_EVERY: Duration = Duration::from_secs(5);
 const CALL_WITH_STANDBY: Duration = Duration::from_millis(800);
 
 /// A service that the process uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     pub name: &'static str,
     pub up: bool,
@@ -48,6 +48,40 @@ pub struct Service {
     pub degrades: &'static str,
     /// Whether nothing can be accepted without it.
     pub vital: bool,
+    /// What is not as it should be although it answers.
+    pub lacks: Option<Lack>,
+}
+
+/// What a service that answers lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// It was never promised here.
+    Foregone(String),
+    /// It was there, and is away.
+    Lost(String),
+}
+
+impl Lack {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Foregone(text) | Self::Lost(text) => text,
+        }
+    }
+}
+
+/// What a cluster of these brokers cannot promise.
+fn lack_of(brokers: &Brokers) -> Option<Lack> {
+    let numbers = |away: &[i32]| away.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+    match (&brokers.away[..], brokers.answer) {
+        ([], 2..) => None,
+        ([], _) => Some(Lack::Foregone(
+            "one broker: what it loses with its disk is lost, and while it is away messages go by the store's queue".to_owned(),
+        )),
+        (away, _) => {
+            let of = brokers.answer + away.len();
+            Some(Lack::Lost(format!("{} of {of} brokers away ({}): fewer copies of what is accepted", away.len(), numbers(away))))
+        }
+    }
 }
 
 /// The stores of a process, and what has to be closed at the end.
@@ -265,25 +299,32 @@ impl Rung {
         let answers = async |messages: &dyn Messages| matches!(tokio::time::timeout(patience, messages.ping()).await, Ok(Ok(())));
         match &self.backing {
             Backing::Sqlite { messages, .. } => {
-                vec![Service { name: "database", up: answers(messages).await, degrades: NOTHING, vital: true }]
+                vec![Service { name: "database", up: answers(messages).await, degrades: NOTHING, vital: true, lacks: None }]
             }
             Backing::Postgres { store, redis } => {
                 let up = answers(&**store).await;
-                let mut services = vec![Service { name: "database", up, degrades: NOTHING, vital: true }];
+                let mut services = vec![Service { name: "database", up, degrades: NOTHING, vital: true, lacks: None }];
                 services.extend(redis.iter().map(|redis| Service {
                     name: "redis",
                     up: redis.is_connected(),
                     degrades: REDIS,
                     vital: false,
+                    lacks: None,
                 }));
                 services
             }
             Backing::Kafka { store, redis, road, .. } => {
                 let (database, kafka) = (answers(&**store).await, road.kafka_is_up());
                 vec![
-                    Service { name: "database", up: database, degrades: DATABASE, vital: !kafka },
-                    Service { name: "redis", up: redis.is_connected(), degrades: REDIS, vital: false },
-                    Service { name: "kafka", up: kafka, degrades: KAFKA, vital: !database },
+                    Service { name: "database", up: database, degrades: DATABASE, vital: !kafka, lacks: None },
+                    Service { name: "redis", up: redis.is_connected(), degrades: REDIS, vital: false, lacks: None },
+                    Service {
+                        name: "kafka",
+                        up: kafka,
+                        degrades: KAFKA,
+                        vital: !database,
+                        lacks: road.brokers().and_then(|brokers| lack_of(&brokers)),
+                    },
                 ]
             }
         }
@@ -320,5 +361,19 @@ async fn make_topics(kafka: config::Kafka, topics: Topics) {
     while let Err(error) = topics.ensure(brokers, kafka.partitions, kafka.replication).await {
         tracing::debug!(error = &error as &dyn std::error::Error, "the topics could not be made yet");
         tokio::time::sleep(TOPICS_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_several_brokers_away_is_lost_and_a_single_one_was_never_more() {
+        let told = |answer, away: &[i32]| lack_of(&Brokers { answer, away: away.to_vec() });
+        assert_eq!(told(3, &[]), None);
+        assert!(matches!(told(1, &[]), Some(Lack::Foregone(text)) if text.starts_with("one broker:")));
+        let Some(Lack::Lost(text)) = told(2, &[7]) else { panic!("one of three is away") };
+        assert_eq!(text, "1 of 3 brokers away (7): fewer copies of what is accepted");
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     accept::Accept,
     api::{Dependency, DependencyStatus, Health, Readiness},
-    assembly::{Rung, Service},
+    assembly::{Lack, Rung, Service},
     config::Config,
     store::Messages,
     telemetry::Metrics,
@@ -33,6 +33,13 @@ impl Watch {
             let services = self.look().await;
             for service in &services {
                 let was_up = before.iter().find(|known| known.name == service.name).is_none_or(|known| known.up);
+                let lost = |service: &Service| matches!(service.lacks, Some(Lack::Lost(_)));
+                let lacked = before.iter().any(|known| known.name == service.name && lost(known));
+                match (lacked, &service.lacks) {
+                    (false, Some(Lack::Lost(lack))) => tracing::error!(name = service.name, lack, "a part of a service is away"),
+                    (true, None) if service.up => tracing::info!(name = service.name, "a service is whole again"),
+                    _ => {}
+                }
                 match (was_up, service.up) {
                     (false, true) => tracing::info!(name = service.name, "a service is back"),
                     (true, false) => tracing::error!(name = service.name, degrades = service.degrades, "a service is away"),
@@ -61,6 +68,7 @@ impl Watch {
         for service in &services {
             self.metrics.dependency_up(service.name, service.up);
             health = match (service.up, service.vital) {
+                (true, _) if health == Health::Ready && matches!(service.lacks, Some(Lack::Lost(_))) => Health::Degraded,
                 (true, _) => health,
                 (false, true) => Health::NotReady,
                 (false, false) if health == Health::NotReady => health,
@@ -70,7 +78,10 @@ impl Watch {
         let dependency = |service: &Service| Dependency {
             name: service.name,
             status: if service.up { DependencyStatus::Up } else { DependencyStatus::Down },
-            degrades: if service.up { String::new() } else { service.degrades.to_owned() },
+            degrades: match &service.lacks {
+                _ if !service.up => service.degrades.to_owned(),
+                lack => lack.as_ref().map_or_else(String::new, |lack| lack.text().to_owned()),
+            },
         };
         self.readiness.observed(health, services.iter().map(dependency).collect());
         services

@@ -22,7 +22,7 @@ pub struct Dependency {
     #[schema(example = "database")]
     pub name: &'static str,
     pub status: DependencyStatus,
-    /// What is worse while it is away; empty if nothing.
+    /// What is worse while it, or a part of it, is away, or what was never promised; empty if nothing.
     #[schema(example = "status and admin answer from before the outage")]
     pub degrades: String,
 }

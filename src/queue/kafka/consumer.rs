@@ -53,6 +53,8 @@ pub struct Token {
 pub struct Record {
     pub token: Token,
     pub value: Vec<u8>,
+    /// When it was published, in milliseconds, as the producer says.
+    pub published_at: Option<i64>,
 }
 
 #[derive(Default)]
@@ -156,7 +158,8 @@ impl Shared {
         let state = partitions.entry((topic, message.partition())).or_insert_with(fresh);
         state.offsets.took(message.offset());
         let token = Token { topic, partition: message.partition(), offset: message.offset(), assignment: state.assignment };
-        waiting[topic].push_back(Record { token, value: message.payload().unwrap_or_default().to_vec() });
+        let (value, published_at) = (message.payload().unwrap_or_default().to_vec(), message.timestamp().to_millis());
+        waiting[topic].push_back(Record { token, value, published_at });
         drop(inner);
         (self.arrived)(topic);
     }
@@ -285,6 +288,11 @@ impl Consumer {
 
     pub fn waiting(&self, topic: usize) -> usize {
         self.shared.inner().waiting[topic].len()
+    }
+
+    /// When the oldest of a topic's records was published that wait here: of each partition the first comes first.
+    pub fn oldest(&self, topic: usize) -> Option<i64> {
+        self.shared.inner().waiting[topic].iter().filter_map(|record| record.published_at).min()
     }
 
     /// A record is closed durably, or waits somewhere else.

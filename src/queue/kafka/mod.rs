@@ -16,7 +16,7 @@ pub use self::{
     dead::{DeadLetter, dead_letters},
     lag::{Position, positions, wait_until_passed},
     members::Members,
-    producer::{NotPublished, Producer, Publish},
+    producer::{Brokers, NotPublished, Producer, Publish},
     topics::{Topics, TopicsError},
 };
 

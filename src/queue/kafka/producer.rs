@@ -1,6 +1,6 @@
 //! Publishing.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use rdkafka::{
@@ -40,6 +40,14 @@ pub struct Publish<'a> {
     pub traceparent: Option<&'a str>,
     /// For dead letters: why.
     pub reason: Option<&'a str>,
+}
+
+/// The brokers of a cluster, by what a topic's partitions need of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brokers {
+    pub answer: usize,
+    /// The numbers of those that have copies and do not answer.
+    pub away: Vec<i32>,
 }
 
 pub struct Producer(FutureProducer);
@@ -87,6 +95,15 @@ impl Producer {
             metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions).map(|partition| partition.leader());
         // A topic without partitions has not been made.
         leaders.next().is_some_and(|first| first >= 0) && leaders.all(|leader| leader >= 0)
+    }
+
+    /// Who answers, and who should and does not; nothing if nobody does. Blocks for a second at most.
+    pub fn brokers(&self, topic: &str) -> Option<Brokers> {
+        let metadata = self.0.client().fetch_metadata(Some(topic), ANSWER).ok()?;
+        let answer: BTreeSet<i32> = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
+        let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
+        let needed: BTreeSet<i32> = partitions.flat_map(|partition| partition.replicas().iter().copied()).collect();
+        Some(Brokers { answer: answer.len(), away: needed.difference(&answer).copied().collect() })
     }
 
     /// Waits until what was sent is out; blocks.

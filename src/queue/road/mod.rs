@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tidings_core::{
     attempt::{self, Attempt},
@@ -31,7 +32,7 @@ use tidings_core::{
 use super::{
     Envelopes, Fact, Settled,
     breaker::Breaker,
-    kafka::{Consumer, KafkaError, Members, Producer, Publish, Token, Topics},
+    kafka::{Brokers, Consumer, KafkaError, Members, Producer, Publish, Token, Topics},
 };
 use crate::{
     clock::Clock,
@@ -49,6 +50,8 @@ const WAIT_FOR_RECORDER: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LOOK_FOR_KAFKA: Duration = Duration::from_millis(500);
+/// A broker that is away takes nothing with it that two others have: there is time to hear of it.
+const LOOK_AT_BROKERS: Duration = Duration::from_secs(2);
 const LOOK_FOR_STORE: Duration = Duration::from_millis(250);
 /// People need about as long.
 const RIGHTS_ARE_GIVEN: Duration = Duration::from_secs(30);
@@ -126,6 +129,7 @@ struct Hands {
 pub struct Road {
     parts: Parts,
     kafka: Breaker,
+    brokers: ArcSwapOption<Brokers>,
     /// Kafka is away for want of rights.
     forbidden: AtomicBool,
     store_answers: Breaker,
@@ -142,6 +146,7 @@ impl Road {
         Arc::new(Self {
             parts,
             kafka: Breaker::default(),
+            brokers: ArcSwapOption::empty(),
             forbidden: AtomicBool::new(false),
             store_answers: Breaker::default(),
             hands: Mutex::default(),
@@ -159,7 +164,16 @@ impl Road {
 
     /// Looks for what is away, so that nobody's send and nobody's code is spent on finding out.
     pub async fn watch(self: Arc<Self>) {
-        tokio::join!(keys::watch(&self), self.watch_kafka(), self.watch_store());
+        tokio::join!(keys::watch(&self), self.watch_kafka(), self.watch_brokers(), self.watch_store());
+    }
+
+    async fn watch_brokers(self: &Arc<Self>) {
+        loop {
+            let (road, topic) = (Arc::clone(self), self.parts.topics.outcomes());
+            let seen = tokio::task::spawn_blocking(move || road.parts.producer.brokers(&topic)).await;
+            self.brokers.store(seen.ok().flatten().map(Arc::new));
+            tokio::time::sleep(LOOK_AT_BROKERS).await;
+        }
     }
 
     async fn watch_store(&self) {
@@ -220,6 +234,11 @@ impl Road {
             consumer.stop().await;
         }
         self.parts.producer.flush();
+    }
+
+    /// How the brokers stand, as last heard of.
+    pub fn brokers(&self) -> Option<Arc<Brokers>> {
+        self.brokers.load_full()
     }
 
     /// Whether Kafka acknowledged what was published last.
@@ -458,8 +477,14 @@ impl Messages for Road {
         self.ask_store(self.parts.store.count_accepted(app, since)).await
     }
 
+    /// What the store has, and how long the first has waited of what Kafka brought: a row of what only Kafka holds is not due.
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
-        self.ask_store(self.parts.store.waiting(now)).await
+        let mut lanes = self.ask_store(self.parts.store.waiting(now)).await?;
+        for (lane, waiting) in lanes.iter_mut().enumerate() {
+            let published = self.consumer.get().and_then(|consumer| consumer.oldest(lane)).map(Timestamp::from_millis);
+            waiting.oldest = waiting.oldest.max(published.map(|at| now.since(at)).unwrap_or_default());
+        }
+        Ok(lanes)
     }
 
     async fn ping(&self) -> Result<(), Error> {

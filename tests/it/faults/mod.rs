@@ -4,6 +4,7 @@
 //! processed by message id.
 
 mod acl;
+mod brokers;
 mod clients;
 mod full_disk;
 mod keys;

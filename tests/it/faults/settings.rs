@@ -16,7 +16,7 @@ use crate::{
     torture::Server,
 };
 
-const KEY: &str = "tk_live_settings0123456789abcdef0123456789ab";
+pub const KEY: &str = "tk_live_settings0123456789abcdef0123456789ab";
 const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 /// A debug build on a busy machine starts within a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOWHERE: &str = "127.0.0.1:1";
 
 /// Runs a command of the binary in a folder of its own; what it says is in `log`.
-fn start(home: &TempDir, role: &str, address: &str, services: &str, bootstrap: &str) -> Child {
+pub fn start(home: &TempDir, role: &str, address: &str, services: &str, bootstrap: &str) -> Child {
     let app = format!(
         "[[apps]]\nname = \"shop\"\nlive = true\nfree_text = true\n\
          [[apps.keys]]\nname = \"shop\"\nsecret = \"{KEY}\"\nscopes = [\"messages:send\", \"messages:read\"]\n{bootstrap}"
@@ -43,7 +43,7 @@ fn start(home: &TempDir, role: &str, address: &str, services: &str, bootstrap: &
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true).spawn().unwrap()
 }
 
-fn log(home: &Path) -> String {
+pub fn log(home: &Path) -> String {
     std::fs::read_to_string(home.join("log")).unwrap()
 }
 
@@ -59,7 +59,7 @@ async fn refuses(role: &str, services: &str, says: &str) {
 }
 
 /// A port that nobody had a moment ago.
-async fn free_address() -> String {
+pub async fn free_address() -> String {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }
 

@@ -20,7 +20,7 @@ use crate::{
         queue::{
             OnKafka,
             cases::{message, new},
-            on_servers,
+            on_kafka_unrecorded, on_servers,
         },
     },
     torture::{State, Wire},
@@ -113,6 +113,18 @@ async fn a_message_that_waits_for_room_goes_on_without_postgresql() {
     waits_and_goes_on(&on_kafka, Lane::Normal, id).await;
     to_store.switch(State::Whole);
     is_recorded(&mut on_kafka, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_age_of_what_waits_in_kafka_is_told() {
+    let Some(on_kafka) = on_kafka_unrecorded().await else { return };
+    accepted_by_kafka(&on_kafka, |_| new(message(Category::Transactional))).await;
+    let much_later = Duration::from_secs(3_600);
+    eventually(async || {
+        let waiting = on_kafka.road.waiting(Clock::system().now() + much_later).await.unwrap();
+        waiting[Lane::Normal.index()].oldest >= much_later && waiting[Lane::Bulk.index()].oldest.is_zero()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

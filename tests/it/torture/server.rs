@@ -18,6 +18,8 @@ pub struct Server {
     folder: PathBuf,
     /// The wire's port: Kafka names it to whoever comes by it.
     proxied: u16,
+    /// The port of the Kafka broker that this one joins.
+    joins: Option<u16>,
     child: Child,
 }
 
@@ -28,7 +30,13 @@ impl Server {
         let folder = home.join(kind);
         // Kafka's clients go where it says that it is: on its third port it says that it is at the wire.
         let wire = Wire::to(if kind == "kafka" { port + 2 } else { port }).await;
-        (Self { kind, port, child: spawn(kind, &folder, port, wire.port), folder, proxied: wire.port }, wire)
+        (Self { kind, port, child: spawn(kind, &folder, port, wire.port, None), folder, proxied: wire.port, joins: None }, wire)
+    }
+
+    /// A second Kafka broker of the same cluster.
+    pub fn join(first: &Self, home: &Path) -> Self {
+        let (port, folder, joins) = (free_ports(), home.join("kafka-2"), Some(first.port));
+        Self { kind: "kafka", port, child: spawn("kafka", &folder, port, port, joins), folder, proxied: port, joins }
     }
 
     /// PostgreSQL, Redis and Kafka, and the wires to them.
@@ -76,7 +84,7 @@ impl Server {
     }
 
     pub fn start_again(&mut self) {
-        self.child = spawn(self.kind, &self.folder, self.port, self.proxied);
+        self.child = spawn(self.kind, &self.folder, self.port, self.proxied, self.joins);
     }
 
     /// To the process and all below it: PostgreSQL's own children lead sessions of their own.
@@ -118,12 +126,15 @@ fn family(root: u32) -> Vec<String> {
     all.iter().map(u32::to_string).collect()
 }
 
-fn spawn(kind: &str, folder: &Path, port: u16, proxied: u16) -> Child {
+fn spawn(kind: &str, folder: &Path, port: u16, proxied: u16, joins: Option<u16>) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers").join(kind);
     std::fs::create_dir_all(folder).unwrap();
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.with_extension("log")).unwrap();
     let mut command = tokio::process::Command::new(script);
     command.env("TIDINGS_KAFKA_PROXIED_PORT", proxied.to_string());
+    if let Some(first) = joins {
+        command.env("TIDINGS_KAFKA_JOINS", first.to_string());
+    }
     command.arg(folder).arg(port.to_string()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.kill_on_drop(true).spawn().unwrap()
 }
