@@ -173,6 +173,11 @@ async fn a_redis_that_is_read_only_is_one_clear_line_and_work_goes_on() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_of_redis_is_one_clear_line_and_work_goes_on() {
+    redis_reached_by("redis://:wrong@", "CONFIG SET requirepass right").await;
+}
+
+#[tokio::test]
 async fn a_redis_that_has_only_a_part_of_the_keys_is_one_clear_line_and_work_goes_on() {
     if servers::redis().is_none() {
         return;
@@ -189,11 +194,15 @@ async fn a_redis_that_has_only_a_part_of_the_keys_is_one_clear_line_and_work_goe
     std::fs::write(folder.join("nodes.conf"), nodes).unwrap();
     let (mut server, _wire) = Server::start("redis-cluster", home.path()).await;
     server.until_it_listens().await;
-    goes_on_before(server.port, "one node of a cluster of several primaries").await;
+    goes_on_before(&format!("redis://127.0.0.1:{}", server.port), "one node of a cluster of several primaries").await;
 }
 
 /// A Redis of its own that takes no writes.
 async fn redis_that(takes_no_writes_after: &str) {
+    redis_reached_by("redis://", takes_no_writes_after).await;
+}
+
+async fn redis_reached_by(who: &str, takes_no_writes_after: &str) {
     if servers::redis().is_none() {
         return;
     }
@@ -208,15 +217,15 @@ async fn redis_that(takes_no_writes_after: &str) {
         command.arg(word);
     }
     let () = command.query_async(&mut redis).await.unwrap();
-    goes_on_before(server.port, "redis answers and cannot be used").await;
+    goes_on_before(&format!("{who}127.0.0.1:{}", server.port), "redis answers and cannot be used").await;
 }
 
 /// With this Redis, PostgreSQL and Kafka.
-async fn goes_on_before(redis: u16, says: &str) {
+async fn goes_on_before(redis: &str, says: &str) {
     let (Some(url), Some(brokers)) = (servers::database().await, servers::kafka()) else { return };
     let prefix = servers::fresh_name();
     let services = format!(
-        "[database]\nurl = \"{url}\"\n[redis]\nurl = \"redis://127.0.0.1:{redis}\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\ngroup = \"{prefix}\"\npartitions = 2\n"
+        "[database]\nurl = \"{url}\"\n[redis]\nurl = \"{redis}\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic_prefix = \"{prefix}\"\ngroup = \"{prefix}\"\npartitions = 2\n"
     );
     goes_on(&services, "redis", says).await;
 }
