@@ -224,11 +224,11 @@ impl Health {
         let usual = Thresholds::default();
         Self {
             thresholds: Thresholds {
-                consecutive_timeouts: from.within("health.consecutive_timeouts", usual.consecutive_timeouts, 1..=1_000),
-                mean_rise: from.within("health.mean_rise", usual.mean_rise, 0.01..=100.0),
-                tail_share: from.within("health.tail_share", usual.tail_share, 0.001..=1.0),
-                error_rate: from.within("health.error_rate", usual.error_rate, 0.001..=1.0),
-                receipts_missing: from.within("health.receipts_missing", usual.receipts_missing, 0.001..=1.0),
+                consecutive_timeouts: from.within("health.consecutive_timeouts", usual.consecutive_timeouts, Thresholds::TIMEOUTS),
+                mean_rise: from.within("health.mean_rise", usual.mean_rise, Thresholds::RISES),
+                tail_share: from.within("health.tail_share", usual.tail_share, Thresholds::SHARES),
+                error_rate: from.within("health.error_rate", usual.error_rate, Thresholds::SHARES),
+                receipts_missing: from.within("health.receipts_missing", usual.receipts_missing, Thresholds::SHARES),
             },
         }
     }

@@ -127,6 +127,15 @@ impl<'a> Fields<'a> {
         None
     }
 
+    pub fn decimal(&mut self, name: &'static str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
+        let number = self.typed(name, "a number", Value::as_f64)?;
+        if range.contains(&number) {
+            return Some(number);
+        }
+        self.fault(name, "range", format!("must be from {} to {}", range.start(), range.end()));
+        None
+    }
+
     /// One of the words of an enum.
     pub fn word<T: FromStr<Err = UnknownWord>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name)?;

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
-use tidings_core::{message::Channel, money::Amount, time::Timestamp};
+use tidings_core::{health::Thresholds, message::Channel, money::Amount, time::Timestamp};
 use tidings_providers::{Http, NotDurable, Receipt, ReceiptSink, Settings, VendorTemplate, registry};
 
 use super::{
@@ -75,7 +75,7 @@ fn read_provider(outer: &mut Fields<'_>, at: String, map: &Map<String, Value>, e
     let mut settings = fields.object("settings").cloned().unwrap_or_default();
     let templates = read_templates(&mut fields);
     let signatures = read_signatures(&mut fields);
-    let thresholds: BTreeMap<_, _> = fields.object("thresholds").map(|map| map.clone().into_iter().collect()).unwrap_or_default();
+    let thresholds = read_thresholds(&mut fields);
     let kept = match (&name, &kind) {
         (Some(name), Some(kind)) => keep_secrets(&mut settings, earlier.and_then(|earlier| earlier.provider(name)), kind),
         _ => BTreeMap::new(),
@@ -114,6 +114,20 @@ fn read_templates(fields: &mut Fields<'_>) -> BTreeMap<String, Value> {
         }
     }
     templates
+}
+
+/// Those that are given; what is left out is as the configuration says.
+fn read_thresholds(outer: &mut Fields<'_>) -> BTreeMap<String, Value> {
+    let at = outer.at("thresholds");
+    let Some(map) = outer.object("thresholds") else { return BTreeMap::new() };
+    let mut fields = outer.inner(at, map);
+    fields.number("consecutive_timeouts", u64::from(*Thresholds::TIMEOUTS.start())..=u64::from(*Thresholds::TIMEOUTS.end()));
+    fields.decimal("mean_rise", Thresholds::RISES);
+    for share in ["tail_share", "error_rate", "receipts_missing"] {
+        fields.decimal(share, Thresholds::SHARES);
+    }
+    fields.finish();
+    map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn read_signatures(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
@@ -287,3 +301,6 @@ pub fn seal_again(value: &mut SettingValue, keyring: &Keyring) -> Result<bool, s
     *sealed = STANDARD.encode(keyring.seal(PURPOSE, &keyring.open(PURPOSE, &blob)?));
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What makes a provider sick, overridable per provider. Each default is explained in `docs/FAILOVER.md`.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 /// Thresholds of the five signals. Shares are 0–1.
@@ -16,6 +18,13 @@ pub struct Thresholds {
     pub error_rate: f64,
     /// Share of missing or bad receipts, beyond its own, at which it keeps a quarter of its weight.
     pub receipts_missing: f64,
+}
+
+impl Thresholds {
+    /// What each may be set to; nothing would be well, or ill, beyond.
+    pub const TIMEOUTS: RangeInclusive<u32> = 1..=1_000;
+    pub const RISES: RangeInclusive<f64> = 0.01..=100.0;
+    pub const SHARES: RangeInclusive<f64> = 0.001..=1.0;
 }
 
 impl Default for Thresholds {

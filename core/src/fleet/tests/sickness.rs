@@ -220,3 +220,21 @@ fn a_process_that_only_listens_follows_what_others_decide_and_decides_nothing() 
     assert!(matches!(young.choose(late + Duration::from_secs(5), &A_ONLY), Choice::Call(_) | Choice::Wait { .. }));
     assert!(listener.take_events().iter().all(|event| event.adopted || event.kind != EventKind::Ejected));
 }
+
+#[test]
+fn a_providers_own_threshold_decides_what_it_is_reduced_for() {
+    let bears_more = Thresholds { tail_share: 0.5, ..Thresholds::default() };
+    let mut fleet = fleet(vec![spec("a"), ProviderSpec { thresholds: bears_more, ..spec("b") }]);
+    let mut now = at(0);
+    for call_number in 0..2_000_u64 {
+        for place in [0, 1] {
+            let ticket = call(&mut fleet, now, &Ask { candidates: &[place], ..ASK });
+            let takes = if call_number > 1_800 && call_number % 5 == 0 { 1_200 } else { 80 + call_number * 7 % 40 };
+            fleet.ended(now + Duration::from_millis(takes), ticket, Outcome::Accepted, None);
+        }
+        now = now + Duration::from_millis(50);
+        fleet.tick(now);
+    }
+    let scores: Vec<u8> = fleet.view(now).iter().map(|view| view.score).collect();
+    assert!(scores[0] < 40 && scores[1] == 100, "a fifth of both is slow: {scores:?}");
+}
