@@ -143,8 +143,14 @@ fn nothing_that_comes_back_by_itself_is_better_at_anything() {
 }
 
 #[test]
-fn a_run_can_be_drawn() {
-    let scenario = scenario("hang-1");
+fn a_run_is_drawn_with_shares_latency_scores_events_and_its_faults_shaded() {
+    let scenario = scenario("overlap-hang-slow");
     let svg = run(&scenario, PolicyName::Tidings, 1).plot().unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("share of traffic"));
+    assert!(svg.starts_with("<svg"));
+    for panel in ["share of traffic", "latency p99, s", "score and events"] {
+        assert!(svg.contains(panel), "{panel}");
+    }
+    let count = |what: &str| svg.matches(what).count();
+    assert_eq!(count("opacity=\"0.15\""), 2 * 3, "two faults, shaded in each of three panels");
+    assert!(count("<polygon") >= 2, "who left and came back has its marks");
 }

@@ -4,6 +4,7 @@ mod table;
 
 use std::{
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -68,9 +69,9 @@ impl Simulate {
             fs::write(picture, svg).with_context(|| format!("writing {}", picture.display()))?;
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&run.figures)?);
+            say(&format!("{}\n", serde_json::to_string_pretty(&run.figures)?))?;
         } else if self.plot.is_none() {
-            print!("{}", table::of_run(&run));
+            say(&table::of_run(&run))?;
         }
         Ok(())
     }
@@ -85,12 +86,15 @@ impl Simulate {
         }
         let bar = progress(plays.len() as u64)?;
         let summaries = play(&scenarios, &plays, first..first + self.seeds, &bar)?;
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&summaries)?);
-        } else {
-            print!("{}", table::of_comparison(&summaries));
-        }
-        Ok(())
+        if self.json { say(&format!("{}\n", serde_json::to_string_pretty(&summaries)?)) } else { say(&table::of_comparison(&summaries)) }
+    }
+}
+
+/// Prints; whoever has read enough, as `head` has, may stop listening.
+fn say(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("printing"),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -64,7 +64,12 @@ fn color(provider: usize) -> RGBColor {
 /// A chart with axes and shaded faults.
 fn chart<'a, 'b>(area: &'a Area<'b>, scenario: &Scenario, what: &str, top: f64) -> Result<Chart<'a, 'b>, PlotError> {
     let ends = scenario.duration.as_secs_f64();
-    let mut chart = ChartBuilder::on(area).margin(8).x_label_area_size(38).y_label_area_size(56).build_cartesian_2d(0.0..ends, 0.0..top)?;
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .margin_right(24)
+        .x_label_area_size(38)
+        .y_label_area_size(56)
+        .build_cartesian_2d(0.0..ends, 0.0..top)?;
     chart.configure_mesh().disable_mesh().y_desc(what).x_desc("s").draw()?;
     for (provider, it) in scenario.providers.iter().enumerate() {
         for fault in &it.faults {
