@@ -19,6 +19,10 @@ use crate::{
     store::{self, Idempotency, NewMessage, Repeat},
 };
 
+/// Items after which others have their turn: preparing so many takes some hundred microseconds, and answers of providers, codes
+/// and other requests wait in the same line.
+const TURN: usize = 16;
+
 /// An item of a batch as it was written, defaults already under it; `None` if it is no object.
 pub type BatchItem = Option<MessageFields>;
 /// What became of an item.
@@ -88,11 +92,15 @@ impl Accept {
         batch_key: Option<&str>,
         purse: &mut Purse,
     ) -> Result<Vec<ItemResult>, Refusal> {
-        let read = |(index, item)| self.read(sender, index, item, batch_key);
-        let read: Vec<Result<Read, Refusal>> = items.into_iter().enumerate().map(read).collect();
+        let mut read: Vec<Result<Read, Refusal>> = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            take_turns(index).await;
+            read.push(self.read(sender, index, item, batch_key));
+        }
         let mut keys = self.take_keys(&read).await?;
         let mut steps = Vec::with_capacity(read.len());
         for (index, item) in read.into_iter().enumerate() {
+            take_turns(index).await;
             let step = match item {
                 Ok(read) => self.item(sender, index, read, &mut keys, purse).await,
                 Err(refusal) => Err(refusal),
@@ -120,6 +128,7 @@ impl Accept {
         let mut verdicts = verdicts.into_iter();
         let mut results: Vec<ItemResult> = Vec::with_capacity(steps.len());
         for step in steps {
+            take_turns(results.len()).await;
             results.push(match step {
                 Step::Done(result) => *result,
                 Step::Ready(ready) => {
@@ -240,6 +249,12 @@ impl Accept {
         let (guard, idempotency) = claimed.unzip();
         let (new, seat) = self.ready(sender, draft, idempotency, None, purse).await?;
         Ok(Step::Ready(Box::new(Ready { index, new, seat, _guard: guard })))
+    }
+}
+
+async fn take_turns(index: usize) {
+    if index.is_multiple_of(TURN) {
+        tokio::task::yield_now().await;
     }
 }
 

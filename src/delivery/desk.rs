@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tidings_core::{
     attempt::Outcome,
     dice::{Dice, mix},
-    fleet::{Ask, Choice, Fleet, FleetConfig, ProviderSpec, ProviderView, Ticket},
+    fleet::{Ask, Choice, Departs, Fleet, FleetConfig, ProviderSpec, ProviderView, Ticket},
     id::AppId,
     message::{Category, Channel, Lane, Message},
     redact::Redacted,
@@ -165,8 +165,8 @@ impl Desk {
         choice
     }
 
-    /// When the call of a ticket may depart that is ready now; nothing while this process has nothing of the contract.
-    pub(super) fn departs(&self, now: Moment, ticket: &mut Ticket) -> Option<Moment> {
+    /// Whether the call of a ticket may depart that is ready now; nothing while this process has nothing of the contract.
+    pub(super) fn departs(&self, now: Moment, ticket: &mut Ticket) -> Option<Departs> {
         let mut departs = None;
         self.at_the_fleet(|fleet, _| departs = fleet.departs(now, ticket));
         departs

@@ -18,8 +18,9 @@ use crate::telemetry::metrics::{ProviderState, Signal};
 
 /// How often a fleet looks at the calls that are pending.
 const TICK: Duration = Duration::from_millis(50);
-/// Gauges are set every so many ticks.
-const GAUGES_EVERY: u32 = 20;
+/// A pulse that is later than that was held up: the process was frozen, or had no processor.
+const TIMERS_ARE_LATE: Duration = Duration::from_millis(5);
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
 /// Events kept in memory for operators.
 const EVENTS_KEPT: usize = 1_000;
 
@@ -86,11 +87,16 @@ impl Desks {
 
 impl Worker {
     pub(super) async fn run_pulse(self: Arc<Self>) {
-        let mut ticks: u32 = 0;
         loop {
+            let slept = self.clock.moment();
             tokio::select! {
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(TICK) => {}
+            }
+            let late = self.clock.moment().since(slept).saturating_sub(TICK);
+            let held_up = Some(late).filter(|late| *late > TIMERS_ARE_LATE);
+            if let Some(late) = held_up {
+                self.metrics.delivery.held_up(late);
             }
             for joined in self.store.take_joined() {
                 if joined.says.is_final() {
@@ -98,19 +104,28 @@ impl Worker {
                 }
             }
             for desk in self.desks.all() {
-                self.tick(&desk);
-            }
-            ticks = ticks.wrapping_add(1);
-            if ticks.is_multiple_of(GAUGES_EVERY) {
-                self.set_gauges().await;
+                self.tick(&desk, held_up);
             }
         }
     }
 
-    fn tick(&self, desk: &Desk) {
+    /// Apart from the pulse: the store is asked, and a store that hangs must not keep anybody from looking at pending calls.
+    pub(super) async fn run_gauges(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(GAUGES_EVERY) => self.set_gauges().await,
+            }
+        }
+    }
+
+    fn tick(&self, desk: &Desk, held_up: Option<Duration>) {
         let (events, trouble) = {
             let mut fleet = desk.fleet();
             let now = self.clock.moment();
+            if let Some(lasted) = held_up {
+                fleet.held_up(now, lasted);
+            }
             fleet.tick(now);
             let trouble = (0..desk.accounts.len()).any(|place| fleet.hopeless_after(now, place).is_some());
             (fleet.take_events(), trouble)

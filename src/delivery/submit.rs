@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidings_core::{
     attempt::{Attempt, Cost, Ended, Opened, Outcome},
-    fleet::Ticket,
+    fleet::{Departs, Ticket},
     message::Message,
     retry::Decision,
 };
@@ -138,13 +138,16 @@ impl Journey {
     pub async fn depart(&self, mut call: Call) -> Option<Call> {
         let mut now = self.worker.clock.moment();
         while now < self.over {
-            let departs = self.desk.departs(now, &mut call.ticket);
-            let until = departs.unwrap_or(now + ASK_FOR_A_GRANT);
+            let (until, goes) = match self.desk.departs(now, &mut call.ticket) {
+                Some(Departs::At(at)) => (at, true),
+                Some(Departs::AskAgain(at)) => (at, false),
+                None => (now + ASK_FOR_A_GRANT, false),
+            };
             if until > now {
                 tokio::time::sleep_until(self.worker.clock.instant(until)).await;
                 now = self.worker.clock.moment();
             }
-            if departs.is_some() && now < self.over {
+            if goes && now < self.over {
                 return Some(call);
             }
         }

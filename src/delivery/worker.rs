@@ -90,6 +90,8 @@ impl Worker {
         }
         let worker = Arc::clone(self);
         self.tasks.spawn(async move { worker.run_pulse().await });
+        let worker = Arc::clone(self);
+        self.tasks.spawn(async move { worker.run_gauges().await });
     }
 
     /// Takes nothing more and waits for what is under way; whatever is left when the caller gives up is found open or

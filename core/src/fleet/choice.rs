@@ -1,6 +1,6 @@
 //! The answers of a fleet: a ticket for a call, a time to come back, or the end of a round.
 
-use crate::{fleet::Why, time::Moment};
+use crate::{fleet::Why, message::Lane, time::Moment};
 
 /// What a message is told that asked for a provider.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub struct Ticket {
     pub(super) member: u32,
     pub(super) call: u64,
     pub(super) segments: u32,
+    pub(super) lane: Lane,
     /// Its place among the provider's departures, once it has asked for one.
     pub(super) place: Option<Moment>,
     pub(super) probe: bool,

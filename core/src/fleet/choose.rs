@@ -10,6 +10,7 @@ use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticke
 use crate::{
     health::{LastResort, Probe, Standing},
     limits::{ASK_AGAIN, Departure, Full, Limits},
+    message::Lane,
     select::{Candidate, Candidates},
     time::Moment,
 };
@@ -215,7 +216,9 @@ impl Fleet {
                 survey.pass(member, Because::Tried);
                 continue;
             }
-            if member.in_flight >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
+            // A code passes those that are chosen and have not departed.
+            let before = if ask.lane == Lane::Urgent { member.health.calls_out().min(member.in_flight) } else { member.in_flight };
+            if before >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
                 // Also this wait has its lane's precedence: the next slot is not for a lower one.
                 limits.refused(now, place, ask.lane, now + ASK_AGAIN);
                 survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place);
@@ -270,6 +273,7 @@ impl Fleet {
             member: member.id,
             call,
             segments: ask.segments,
+            lane: ask.lane,
             place: None,
             probe,
             more,

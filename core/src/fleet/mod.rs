@@ -26,6 +26,7 @@ pub use self::{
     view::ProviderView,
     why::{Because, Manner, Passed, Why},
 };
+pub use crate::limits::Departs;
 use crate::{
     attempt::Outcome,
     dice::Dice,
@@ -190,13 +191,15 @@ impl Fleet {
         self.collect(now, place);
     }
 
-    /// When a call may depart that is ready now, so that calls reach the provider as evenly as they were chosen. Nothing while
-    /// nothing of the contract is granted to this process: ask again.
-    pub fn departs(&mut self, now: Moment, ticket: &mut Ticket) -> Option<Moment> {
-        let Some(place) = self.place_of(ticket) else { return Some(now) };
-        let at = self.limits.departs(now, place, ticket.segments)?;
-        ticket.place = Some(at);
-        Some(at)
+    /// Whether a call may depart that is ready now, so that calls reach the provider as evenly as they were chosen, codes first.
+    /// Nothing while nothing of the contract is granted to this process: ask again.
+    pub fn departs(&mut self, now: Moment, ticket: &mut Ticket) -> Option<Departs> {
+        let Some(place) = self.place_of(ticket) else { return Some(Departs::At(now)) };
+        let departs = self.limits.departs(now, place, ticket.segments, ticket.lane)?;
+        if let Departs::At(at) = departs {
+            ticket.place = Some(at);
+        }
+        Some(departs)
     }
 
     /// A call was never made: the message was cancelled, or somebody else has it.
@@ -221,6 +224,11 @@ impl Fleet {
             self.members[place].health.tick(now, &mut self.dice);
             self.collect(now, place);
         }
+    }
+
+    /// This process was held up for so long (frozen, or without a processor) and could hear nobody: no provider hung meanwhile.
+    pub fn held_up(&mut self, now: Moment, lasted: Duration) {
+        self.members.iter_mut().for_each(|member| member.health.held_up(now, lasted));
     }
 
     /// The age at which a call at this provider is hopeless, if it is out or held back because calls hang.

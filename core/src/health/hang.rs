@@ -7,7 +7,7 @@
 //! out have answered; it costs nothing and dissolves by itself. While new calls are held back there is time to tell a hang from
 //! a provider that has become slow, which is the mean's business: only ages that half as much latency again does not explain eject.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::baseline::Normal;
 use crate::time::Moment;
@@ -25,9 +25,12 @@ pub const EJECT_AT: f64 = 18.0;
 /// reason to go elsewhere, but not to wait.
 pub const HOLD_BACK_AT: f64 = 12.5;
 /// A provider that has just become so many times slower still answers: an ejection needs ages that this does not explain.
-pub const STILL_ANSWERS: f64 = 1.5;
+const STILL_ANSWERS: f64 = 1.5;
 /// No provider is taken to be quicker than this: the pauses of our own process and of the network would look like a hang.
 const QUICKEST_S: f64 = 0.1;
+/// Nor, before it is ejected, than this: a collector's run at the vendor, a thousand connections that are opened at once or a route that
+/// changes is over sooner. New calls are held back meanwhile, so it costs none.
+const QUICKEST_TO_EJECT_S: f64 = 0.18;
 /// What the memory must rest on before ages mean anything.
 pub const MIN_SAMPLES: f64 = 60.0;
 /// Calls that are remembered at most; more are out only in a cluster that hangs anyway.
@@ -64,6 +67,19 @@ pub struct Known {
     pub slower: f64,
     /// Share of calls in the tail, if that alarm is up.
     pub tail_share: f64,
+    /// No provider is taken to be quicker, in seconds.
+    pub quickest_s: f64,
+}
+
+impl Known {
+    pub const fn new(slower: f64, tail_share: f64) -> Self {
+        Self { slower, tail_share, quickest_s: QUICKEST_S }
+    }
+
+    /// What an ejection needs: ages that half as much latency again, or a pause, do not explain.
+    pub fn to_eject(self) -> Self {
+        Self { slower: self.slower * STILL_ANSWERS, quickest_s: QUICKEST_TO_EJECT_S, ..self }
+    }
 }
 
 /// The calls of this process since the oldest that may still matter.
@@ -90,6 +106,13 @@ impl Hang {
         if let Some(call) = self.calls.pop_front() {
             self.first += 1;
             self.out -= usize::from(call.state == State::Out);
+        }
+    }
+
+    /// Nobody could look for so long: what was answered meanwhile was not heard, and ages say so much less.
+    pub fn excuse(&mut self, now: Moment, stalled: Duration) {
+        for call in self.calls.iter_mut().filter(|call| call.state == State::Out) {
+            call.started = (call.started + stalled).min(now);
         }
     }
 
@@ -163,7 +186,7 @@ impl Hang {
         if normal.samples < MIN_SAMPLES {
             return (0.0, 0);
         }
-        let slower = known.slower.max(QUICKEST_S / normal.mean_ln.exp());
+        let slower = known.slower.max(known.quickest_s / normal.mean_ln.exp());
         let floor = LEAST_SURVIVAL.max(LEAST_SAMPLES / normal.samples).max(1.5 * known.tail_share);
         let weigh = |age_s: Option<f64>| match age_s {
             None => (1.0 - HANGING).ln(),
@@ -218,7 +241,7 @@ mod tests {
     use super::{super::baseline::Memory, *};
     use crate::health::batch::Batch;
 
-    const HEALTHY: Known = Known { slower: 1.0, tail_share: 0.0 };
+    const HEALTHY: Known = Known::new(1.0, 0.0);
 
     fn at(millis: u64) -> Moment {
         Moment::from_start(Duration::from_millis(millis))
@@ -279,6 +302,22 @@ mod tests {
         });
         assert!(hang.evidence(at(80), &Normal::of(&memory), HEALTHY, &[]).0 <= 0.0);
         assert!(hang.evidence(at(500), &Normal::of(&memory), HEALTHY, &[]).0 >= EJECT_AT);
+        assert!(hang.evidence(at(150), &Normal::of(&memory), HEALTHY, &[]).0 >= EJECT_AT, "new calls wait");
+        assert!(hang.evidence(at(150), &Normal::of(&memory), HEALTHY.to_eject(), &[]).0 <= 0.0, "but nobody is ejected for a pause");
+        assert!(hang.evidence(at(500), &Normal::of(&memory), HEALTHY.to_eject(), &[]).0 >= EJECT_AT);
+    }
+
+    #[test]
+    fn the_time_in_which_this_process_was_held_up_is_no_age() {
+        let mut hang = Hang::default();
+        (0..10).for_each(|call| {
+            hang.started(at(call * 40));
+        });
+        hang.excuse(at(30_000), Duration::from_secs(29));
+        assert!(hang.evidence(at(30_000), &normal(), HEALTHY, &[]).0 >= EJECT_AT, "a second is left");
+        hang.excuse(at(30_000), Duration::from_secs(1));
+        assert!(hang.evidence(at(30_000), &normal(), HEALTHY, &[]).0 <= 0.0);
+        assert!(hang.evidence(at(30_500), &normal(), HEALTHY, &[]).0 >= EJECT_AT, "who goes on hanging is noticed");
     }
 
     #[test]

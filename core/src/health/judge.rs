@@ -155,7 +155,7 @@ impl Health {
             return;
         }
         self.refreshed_at = now;
-        let known = Known { slower: self.mean.slower(), tail_share: if self.tail.is_up() { self.tail_estimate() } else { 0.0 } };
+        let known = Known::new(self.mean.slower(), if self.tail.is_up() { self.tail_estimate() } else { 0.0 });
         let elsewhere = self.peers.calls(now, self.reset_at);
         let (evidence, calls) = self.hang.evidence(now, &self.normal, known, elsewhere);
         self.suspicion = evidence;
@@ -163,8 +163,7 @@ impl Health {
         if !self.suspected {
             return;
         }
-        let slow = Known { slower: known.slower * hang::STILL_ANSWERS, ..known };
-        let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, slow, elsewhere).0 >= hang::EJECT_AT;
+        let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, known.to_eject(), elsewhere).0 >= hang::EJECT_AT;
         // Held back, and everything that was out has ended without an answer: only a probe can tell more. What others told as
         // out has ended too, once its timeout is over: they have made no call since.
         let has_ended = |call: &hang::Elsewhere| call.age_s.is_none() || now.since(call.started) > self.settings.timeout;

@@ -180,6 +180,11 @@ impl Health {
         self.hang.started(now)
     }
 
+    /// This process was held up for so long: pending calls were not heard, so their age says that much less.
+    pub fn held_up(&mut self, now: Moment, lasted: Duration) {
+        self.hang.excuse(now, lasted);
+    }
+
     /// The call that was started last goes out only when [`Self::sent`] says so.
     pub fn held(&mut self, call: u64, probe: bool) {
         self.hang.held(call);
@@ -333,6 +338,11 @@ impl Health {
         let usual_s = (self.normal.mean_ln + self.normal.sigma.powi(2) / 2.0).exp();
         let expected = self.peak_rate(now) * self.recent.mean_s(now).unwrap_or(usual_s).max(usual_s);
         (CAP_LEAST + expected + CAP_SPREADS * expected.sqrt()).ceil() as u32
+    }
+
+    /// Calls that have departed and were not answered yet.
+    pub fn calls_out(&self) -> u32 {
+        u32::try_from(self.hang.out).unwrap_or(u32::MAX)
     }
 
     /// The busiest rate lately: an outage or a pause must not shut out the crowd that waits for its end.

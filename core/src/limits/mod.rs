@@ -9,7 +9,9 @@
 //!
 //! A call that is written down first is *chosen* by the line alone, a little ahead of its place, and held to the window when
 //! it *departs*. Were it held to the window when it is chosen, the time that writing takes would be added to every second.
+//! Codes have a line of their own in both: they pass whoever of a lower lane was chosen before them.
 
+mod departures;
 mod learned;
 mod pace;
 mod spacing;
@@ -17,8 +19,11 @@ mod window;
 
 use std::time::Duration;
 
-use self::spacing::{CATCHES_UP, PACE, Spacing};
-pub use self::{learned::Learned, window::Window};
+pub use self::{departures::Departs, learned::Learned, window::Window};
+use self::{
+    departures::Departures,
+    spacing::{AHEAD, PACE, Spacing},
+};
 use crate::{message::Lane, time::Moment};
 
 /// How soon to ask again when only an ended call makes room. Whoever waits is woken by that; this is for wakes that are lost.
@@ -74,7 +79,9 @@ struct Gate {
     granted: Option<Grant>,
     window: Window,
     chosen: Spacing,
-    departed: Spacing,
+    /// Of those, the codes.
+    chosen_codes: Spacing,
+    departures: Departures,
     learned: Learned,
     in_flight: u32,
     /// Until when a lane that was refused comes before lower ones, by [`Lane::index`].
@@ -97,7 +104,8 @@ impl Gate {
             granted: None,
             window: Window::new(rate(contract.max_per_s)),
             chosen: Spacing::default(),
-            departed: Spacing::default(),
+            chosen_codes: Spacing::default(),
+            departures: Departures::default(),
             learned: Learned::default(),
             in_flight: 0,
             waits_until: [None; Lane::ALL.len()],
@@ -112,7 +120,8 @@ impl Gate {
         self.window.set_rate(after);
         if before.to_bits() != after.to_bits() && before.is_finite() && after > 0.0 {
             self.chosen.stretch(now, before / after);
-            self.departed.stretch(now, before / after);
+            self.chosen_codes.stretch(now, before / after);
+            self.departures.stretch(now, before / after);
         }
     }
 
@@ -133,11 +142,17 @@ impl Gate {
     }
 
     /// When the line lets a call be chosen, and the window one that goes out at once.
-    fn free_at(&mut self, now: Moment, segments: u32, departure: Departure) -> Moment {
-        let spaced = if self.seconds() > 0.0 { self.chosen.free_at(now) } else { now };
+    fn free_at(&mut self, now: Moment, segments: u32, lane: Lane, departure: Departure) -> Moment {
+        let spaced = |line: Spacing| line.free_at(now);
         match departure {
-            Departure::WrittenFirst if !self.window.is_shut() => spaced,
-            _ => self.window.free_at(now, segments).max(spaced),
+            _ if self.seconds() == 0.0 || self.window.is_shut() => self.window.free_at(now, segments),
+            Departure::AtOnce => self.window.free_at(now, segments).max(spaced(self.chosen)),
+            // Others that have been chosen do not keep a code, but what has departed does.
+            Departure::WrittenFirst if lane == Lane::Urgent => {
+                let departs = self.departures.free_at(now, segments, &mut self.window);
+                spaced(self.chosen_codes).max(if departs <= now + AHEAD { now } else { departs - AHEAD })
+            }
+            Departure::WrittenFirst => spaced(self.chosen),
         }
     }
 
@@ -189,7 +204,7 @@ impl Limits {
     pub fn room(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) -> Result<(), Full> {
         let Some(gate) = self.gates.get_mut(provider) else { return Ok(()) };
         gate.refresh(now);
-        let full = match gate.free_at(now, segments, self.departure).max(gate.learned.blocked_until()) {
+        let full = match gate.free_at(now, segments, lane, self.departure).max(gate.learned.blocked_until()) {
             at if at > now => Full::Rate(at),
             _ if gate.in_flight >= gate.may_be_out(now) => Full::InFlight,
             _ if gate.is_preceded(now, lane) => Full::Rate(now + PRECEDENCE),
@@ -216,7 +231,7 @@ impl Limits {
     /// Whether somebody waits for this provider who could have room now.
     pub fn has_room_for_waiting(&mut self, now: Moment, provider: usize) -> bool {
         let Some(gate) = self.gates.get_mut(provider) else { return false };
-        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.free_at(now, 1, self.departure) <= now
+        now < gate.waited_for_until && gate.in_flight < gate.may_be_out(now) && gate.free_at(now, 1, Lane::Bulk, self.departure) <= now
     }
 
     /// Takes room for a call that goes out now, or is chosen now and departs later.
@@ -224,7 +239,11 @@ impl Limits {
         let Some(gate) = self.gates.get_mut(provider) else { return };
         match self.departure {
             Departure::WrittenFirst => {
-                gate.chosen.take(now, segments, gate.seconds() / PACE);
+                let seconds = gate.seconds() / PACE;
+                gate.chosen.take(now, segments, seconds);
+                if lane == Lane::Urgent {
+                    gate.chosen_codes.take(now, segments, seconds);
+                }
             }
             Departure::AtOnce => {
                 gate.window.take(now, segments);
@@ -244,22 +263,18 @@ impl Limits {
         }
     }
 
-    /// When a call that was chosen and is ready to go may depart: `now`, or a little later so that calls keep their distance
-    /// and the window its measure. Nothing while nothing is granted: ask again.
-    pub fn departs(&mut self, now: Moment, provider: usize, segments: u32) -> Option<Moment> {
-        let Some(gate) = self.gates.get_mut(provider) else { return Some(now) };
+    /// Whether a call that was chosen and is ready to go may depart, so that calls keep their distance and the window its measure.
+    /// Nothing while nothing is granted: ask again.
+    pub fn departs(&mut self, now: Moment, provider: usize, segments: u32, lane: Lane) -> Option<Departs> {
+        let Some(gate) = self.gates.get_mut(provider) else { return Some(Departs::At(now)) };
         gate.refresh(now);
         if gate.window.is_shut() {
             return None;
         }
-        let at = gate.window.free_at(gate.departed.next_at(now), segments);
-        gate.window.take(at, segments);
         let seconds = gate.seconds();
-        if seconds > 0.0 {
-            gate.departed.take(at, segments, seconds * CATCHES_UP);
-            gate.chosen.not_before(gate.departed);
-        }
-        Some(at)
+        let departs = gate.departures.ask(now, (segments, seconds), lane, &mut gate.window);
+        gate.chosen.not_before(gate.departures.end());
+        Some(departs)
     }
 
     /// A call that took room at `started` has ended.
@@ -294,181 +309,4 @@ impl Limits {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: u64) -> Moment {
-        Moment::from_start(Duration::from_millis(millis))
-    }
-
-    fn limits(max_per_s: u32, max_in_flight: u32) -> Limits {
-        departing(Departure::AtOnce, max_per_s, max_in_flight)
-    }
-
-    fn departing(departure: Departure, max_per_s: u32, max_in_flight: u32) -> Limits {
-        Limits::new([Contract { max_per_s, max_in_flight }], departure)
-    }
-
-    /// Calls as fast as allowed for `seconds`; when they went out.
-    fn saturate(limits: &mut Limits, from: Moment, seconds: u64) -> Vec<Moment> {
-        let (mut now, mut calls) = (from, Vec::new());
-        while now < from + Duration::from_secs(seconds) {
-            match limits.room(now, 0, 1, Lane::Normal) {
-                Ok(()) => {
-                    limits.take(now, 0, 1, Lane::Normal);
-                    limits.ended(0);
-                    calls.push(now);
-                }
-                Err(Full::Rate(at)) => now = at,
-                Err(Full::InFlight) => unreachable!("every call ended"),
-            }
-        }
-        calls
-    }
-
-    #[test]
-    fn ten_seconds_see_the_whole_contract_and_no_second_sees_more() {
-        for contract in [1, 3, 20, 333, 5_000] {
-            let calls = saturate(&mut limits(contract, 0), at(123), 10);
-            let whole = contract as usize * 10;
-            assert!(calls.len().abs_diff(whole) * 100 <= whole, "{contract}: {}", calls.len());
-            let mut oldest = 0;
-            for (newest, call) in calls.iter().enumerate() {
-                while call.since(calls[oldest]) >= Duration::from_secs(1) {
-                    oldest += 1;
-                }
-                assert!(newest - oldest < contract as usize, "{contract} at {call:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn calls_in_flight_stop_at_the_cap_until_one_ends() {
-        let mut limits = limits(0, 2);
-        limits.take(at(0), 0, 1, Lane::Normal);
-        limits.take(at(0), 0, 1, Lane::Normal);
-        assert_eq!(limits.room(at(1), 0, 1, Lane::Normal), Err(Full::InFlight));
-        limits.ended(0);
-        assert_eq!(limits.room(at(2), 0, 1, Lane::Normal), Ok(()));
-    }
-
-    #[test]
-    fn a_waiting_code_comes_before_waiting_marketing() {
-        let mut limits = limits(1, 0);
-        limits.take(at(0), 0, 1, Lane::Bulk);
-        assert!(limits.room(at(990), 0, 1, Lane::Bulk).is_err());
-        assert!(limits.room(at(990), 0, 1, Lane::Urgent).is_err());
-        assert!(limits.room(at(1_000), 0, 1, Lane::Bulk).is_err(), "the code is first");
-        assert!(limits.room(at(1_000), 0, 1, Lane::Urgent).is_ok());
-        limits.take(at(1_000), 0, 1, Lane::Urgent);
-        assert!(limits.room(at(2_000), 0, 1, Lane::Bulk).is_ok());
-    }
-
-    #[test]
-    fn a_grant_lasts_until_its_time_and_never_raises_the_contract() {
-        let mut limits = limits(10, 0);
-        limits.grant(0, 0.4, at(1_000));
-        assert_eq!(limits.per_s(at(0), 0), Some(4.0));
-        assert_eq!(limits.per_s(at(1_000), 0), Some(0.0), "others may have it by now");
-        limits.grant(0, 4.0, at(2_000));
-        assert_eq!(limits.per_s(at(1_000), 0), Some(10.0));
-    }
-
-    #[test]
-    fn calls_in_flight_are_shared_like_the_rate() {
-        let mut limits = limits(0, 4);
-        limits.grant(0, 0.5, at(1_000));
-        limits.take(at(0), 0, 1, Lane::Normal);
-        assert!(limits.room(at(1), 0, 1, Lane::Normal).is_ok());
-        limits.take(at(1), 0, 1, Lane::Normal);
-        assert_eq!(limits.room(at(2), 0, 1, Lane::Normal), Err(Full::InFlight), "the other half is another process's");
-        limits.ended(0);
-        limits.ended(0);
-        assert_eq!(limits.room(at(1_000), 0, 1, Lane::Normal), Err(Full::InFlight), "the grant is over");
-    }
-
-    #[test]
-    fn calls_that_are_ready_together_depart_at_the_contracts_distance() {
-        let mut limits = departing(Departure::WrittenFirst, 50, 0);
-        let departures: Vec<Moment> = (0..4).map(|_| limits.departs(at(1_000), 0, 1).unwrap()).collect();
-        let distance = departures[3].since(departures[0]);
-        assert!((distance.as_secs_f64() - 0.06 * CATCHES_UP).abs() < 1e-6, "{distance:?}");
-        let without = departing(Departure::WrittenFirst, 0, 0).departs(at(7), 0, 1);
-        assert_eq!(without, Some(at(7)), "without a rate at once");
-    }
-
-    /// Calls as fast as they are chosen, each written down for so long and woken so late; when they went out.
-    fn saturate_by_departures(limits: &mut Limits, seconds: u64, writing: impl Fn(usize) -> Duration, woken: Duration) -> Vec<Moment> {
-        let (mut now, mut calls) = (at(0), Vec::<Moment>::new());
-        // Chosen and written down by then, oldest first.
-        let mut chosen = std::collections::VecDeque::new();
-        while now < at(seconds * 1_000) {
-            while chosen.front().is_some_and(|(_, ready)| *ready <= now) {
-                let (taken, _) = chosen.pop_front().expect("it was just seen");
-                let place = limits.departs(now, 0, 1).unwrap();
-                let goes = (place + if place > now { woken } else { Duration::ZERO }).max(calls.last().copied().unwrap_or_default());
-                limits.sent((taken, place), goes, 0, 1);
-                limits.ended(0);
-                calls.push(goes);
-            }
-            if limits.room(now, 0, 1, Lane::Normal).is_ok() {
-                limits.take(now, 0, 1, Lane::Normal);
-                chosen.push_back((now, now + writing(calls.len())));
-            }
-            now = now + Duration::from_millis(1);
-        }
-        calls
-    }
-
-    #[test]
-    fn what_writing_down_takes_is_not_added_to_every_second() {
-        let writing = |call: usize| Duration::from_millis([3, 8, 20, 5, 35][call % 5]);
-        for (part, per_s) in [(1.0, 50), (0.5, 25)] {
-            let mut limits = departing(Departure::WrittenFirst, 50, 0);
-            limits.grant(0, part, at(100_000));
-            let calls = saturate_by_departures(&mut limits, 60, writing, Duration::from_millis(2));
-            let least = per_s * 60 * 995 / 1_000;
-            assert!((least..=per_s * 60).contains(&calls.len()), "{part}: {} calls in a minute", calls.len());
-            let mut oldest = 0;
-            for (newest, call) in calls.iter().enumerate() {
-                while call.since(calls[oldest]) >= Duration::from_secs(1) {
-                    oldest += 1;
-                }
-                assert!(newest - oldest < per_s, "{part}: {} calls in the second before {call:?}", newest - oldest + 1);
-            }
-        }
-    }
-
-    #[test]
-    fn a_call_that_was_chosen_under_a_grant_does_not_depart_without_one() {
-        let mut limits = departing(Departure::WrittenFirst, 50, 0);
-        limits.grant(0, 0.5, at(1_000));
-        assert!(limits.room(at(990), 0, 1, Lane::Normal).is_ok());
-        limits.take(at(990), 0, 1, Lane::Normal);
-        assert_eq!(limits.departs(at(1_001), 0, 1), None);
-        assert!(limits.room(at(1_001), 0, 1, Lane::Normal).is_err());
-        limits.grant(0, 0.5, at(3_000));
-        assert_eq!(limits.departs(at(2_000), 0, 1), Some(at(2_000)));
-    }
-
-    #[test]
-    fn parts_of_a_cap_of_calls_in_flight_never_sum_to_more_than_the_cap() {
-        for cap in 1..=40_u32 {
-            for workers in 1..=cap {
-                let mut limits = limits(0, cap);
-                limits.grant(0, 1.0 / f64::from(workers), at(1_000));
-                let out = limits.gates[0].may_be_out(at(0));
-                assert!(out * workers <= cap && out >= 1, "{out} of {cap} at each of {workers}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_provider_that_stays_keeps_what_is_out() {
-        let mut limits = limits(0, 1);
-        limits.take(at(0), 0, 1, Lane::Normal);
-        let contract = Contract { max_per_s: 0, max_in_flight: 1 };
-        limits.reconfigure(&[contract, contract], &[None, Some(0)]);
-        assert_eq!((limits.in_flight(0), limits.in_flight(1)), (0, 1));
-    }
-}
+mod tests;

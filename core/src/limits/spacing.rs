@@ -11,8 +11,6 @@ use crate::time::Moment;
 
 /// How far ahead of its place a call is chosen: what writing it down takes on a busy disk.
 pub const AHEAD: Duration = Duration::from_millis(50);
-/// Departures may follow each other this much closer than the rate: who was late is made up for, as far as the window lets.
-pub const CATCHES_UP: f64 = 0.97;
 /// Calls are chosen at this share of the rate. The rest is what lateness is made up by, and what clocks and wires differ by.
 pub const PACE: f64 = 0.996;
 
@@ -40,9 +38,9 @@ impl Spacing {
         self.next.max(now)
     }
 
-    /// The next place is not before that of another line.
-    pub fn not_before(&mut self, other: Self) {
-        self.next = self.next.max(other.next);
+    /// The next place is not before this.
+    pub fn not_before(&mut self, at: Moment) {
+        self.next = self.next.max(at);
     }
 
     /// The rate changed by this factor: places that are taken move with it.

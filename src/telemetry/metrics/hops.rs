@@ -122,6 +122,7 @@ pub struct Delivery {
     settle_lag: Histogram,
     /// Messages that hold a worker's permit.
     pub busy: IntGauge,
+    held_up: Histogram,
     retry_budget_refusals: PerLabel<RetryPayer, IntCounter>,
     /// Retry tokens of the app that has least.
     pub retry_tokens_least: Gauge,
@@ -138,6 +139,11 @@ impl Delivery {
             ),
             settle_lag: names.histogram("tidings_settle_lag_seconds", "Time from a provider's answer to its durable record.", STEP_SECONDS),
             busy: names.gauge("tidings_delivery_busy", "Messages that workers of this process are delivering."),
+            held_up: names.histogram(
+                "tidings_worker_held_up_seconds",
+                "How late the worker's pulse was where it was late by more than 5 ms: frozen, or without a processor.",
+                STEP_SECONDS,
+            ),
             retry_budget_refusals: names.counter_per(
                 "tidings_retry_budget_refusals_total",
                 "Retries put off by a second because a retry budget was spent, by whose it was.",
@@ -145,6 +151,11 @@ impl Delivery {
             ),
             retry_tokens_least: names.float_gauge("tidings_retry_budget_least_app_tokens", "Retry tokens of the app that has least left."),
         }
+    }
+
+    /// The worker could do nothing for so long.
+    pub fn held_up(&self, lasted: Duration) {
+        self.held_up.observe(lasted.as_secs_f64());
     }
 
     /// A provider took a message that had been due for `after`.
