@@ -56,9 +56,6 @@ impl Journey {
             started_at: now,
             why: ticket.why.to_string(),
         };
-        if self.attempts.is_empty() {
-            self.desk.retry().0.first_try(self.message.app, ticket.provider);
-        }
         self.attempts.push(Attempt { opened, ended: None });
         self.over = self.worker.clock.moment() + account.spec.timeout + LEASE_AFTER_TIMEOUT;
         Lease { until: now + account.spec.timeout + LEASE_AFTER_TIMEOUT, ..self.lease }
@@ -69,8 +66,11 @@ impl Journey {
         u32::try_from(self.attempts.len()).unwrap_or(u32::MAX)
     }
 
-    /// The call of an attempt that is on disk.
+    /// The call of an attempt that is on disk: only now it counts, however often it was tried to open it.
     pub(super) fn begun(&self, ticket: Ticket) -> Call {
+        if self.attempts.len() == 1 {
+            self.desk.retry().0.first_try(self.message.app, ticket.provider);
+        }
         Call { submission: self.submission(&self.desk.accounts[ticket.provider], self.number()), ticket }
     }
 

@@ -74,3 +74,33 @@ async fn a_wait_for_a_providers_limit_is_counted_at_that_provider() {
     let counted = "tidings_limiter_wait_seconds_count{provider=\"a\"} 1";
     within(PATIENCE, "the wait is counted", async || world.metrics.render().contains(counted)).await;
 }
+
+#[tokio::test]
+async fn a_first_try_that_could_not_be_opened_for_long_deposits_once() {
+    let mut setup = providers(&[("a", &[unavailable(), unavailable(), accepts("v-1"), accepts("v-2")])]);
+    setup.budget = (1.0, 0.0, 2.0);
+    let world = setup.build().await;
+    world.worker.start();
+    let left = async |tokens: u32| {
+        let told = format!("tidings_retry_budget_tokens{{provider=\"a\"}} {tokens}\n");
+        within(PATIENCE, &told, async || world.metrics.render().contains(&told)).await;
+    };
+    let retried = world.accept(world.message(Category::Transactional)).await;
+    world.until(retried, |record| record.status == Status::Submitted).await;
+    left(0).await;
+
+    world.refuse_attempts().await;
+    let id = world.accept(world.message(Category::Transactional)).await;
+    // Twice a call was given up, and room was taken again.
+    let tried = std::sync::Mutex::new((0, 0));
+    within(PATIENCE, "calls are given up and taken again", async || {
+        let mut tried = tried.lock().unwrap();
+        let out = world.in_flight()[0];
+        *tried = (tried.0 + u32::from(out > tried.1), out);
+        tried.0 >= 3
+    })
+    .await;
+    world.take_attempts_again().await;
+    world.until(id, |record| record.status == Status::Submitted).await;
+    left(1).await;
+}

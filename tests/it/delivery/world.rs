@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tidings::{
     clock::Clock,
@@ -123,7 +124,7 @@ pub struct World {
     pub providers: Vec<Arc<Scripted>>,
     pub clock: Clock,
     setup: Setup,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Setup {
@@ -141,7 +142,7 @@ impl Setup {
         let settings = Settings { permits: [self.permits; 3], lease: Duration::from_secs(30), owner: 99 };
         let directory = Arc::new(OneApp { suspended: self.suspended });
         let worker = Worker::new(Arc::clone(&store), Arc::clone(&desks), directory, clock, Arc::clone(&metrics), settings);
-        World { store, worker, metrics, providers, clock, desks, setup: self, _folder: folder }
+        World { store, worker, metrics, providers, clock, desks, setup: self, folder }
     }
 
     /// A routing revision with all providers, in their order.
@@ -200,6 +201,24 @@ impl World {
     /// The calls that are out or reserved, at each provider.
     pub fn in_flight(&self) -> Vec<u32> {
         self.desks.base().view(self.clock.moment()).iter().map(|view| view.in_flight).collect()
+    }
+
+    /// From now on the database takes no attempt.
+    pub async fn refuse_attempts(&self) {
+        self.sql(
+            "CREATE TRIGGER refuses BEFORE UPDATE OF in_flight ON messages WHEN NEW.in_flight = 1 BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .await;
+    }
+
+    pub async fn take_attempts_again(&self) {
+        self.sql("DROP TRIGGER refuses").await;
+    }
+
+    async fn sql(&self, statement: &'static str) {
+        let path = self.folder.path().join("tidings.db");
+        let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
 
     pub async fn record(&self, id: MessageId) -> Record {
