@@ -39,11 +39,13 @@ struct Play {
     out: Vec<(Moment, Ticket, Outcome)>,
 }
 
+const WEIGHTS: [u32; 3] = [100, 60, 10];
 const THREE: Ask<'static> = Ask { candidates: &[0, 1, 2], ..ASK };
 
 impl Play {
     fn new(seed: u64) -> Self {
-        let config = || FleetConfig { providers: ["a", "b", "c"].map(|name| ProviderSpec { receipts: true, ..spec(name) }).into() };
+        let three = [("a", WEIGHTS[0]), ("b", WEIGHTS[1]), ("c", WEIGHTS[2])];
+        let config = || FleetConfig { providers: three.map(|(name, weight)| ProviderSpec { weight, receipts: true, ..spec(name) }).into() };
         let other = Fleet::new(config(), seed.wrapping_add(1), Moment::ZERO);
         Self { fleet: Fleet::new(config(), seed, Moment::ZERO), other, now: Moment::ZERO, out: Vec::new() }
     }
@@ -85,8 +87,12 @@ proptest! {
             let sum: f64 = views.iter().map(|view| view.effective_share).sum();
             let serving = views.iter().any(|view| view.score > 0);
             prop_assert!(if serving { (sum - 1.0).abs() < 1e-9 } else { sum == 0.0 }, "{sum}");
+            for (member, configured) in play.fleet.members.iter().zip(WEIGHTS) {
+                let factor = member.factor(play.now);
+                prop_assert!((0.0..=1.0).contains(&factor) && f64::from(member.weight()) * factor <= f64::from(configured), "{factor}");
+            }
             for view in &views {
-                prop_assert!(view.score <= 100 && view.weight == 100);
+                prop_assert!(view.score <= 100);
                 prop_assert!(view.signals.len() == 5 && view.signals.iter().all(|signal| signal.value.is_finite()));
             }
             let out = u32::try_from(play.out.len()).unwrap();
