@@ -99,7 +99,7 @@ impl Fleet {
         }
         if survey.open.is_empty() && survey.room.is_none() && survey.back.is_some() {
             let all_out = !survey.tried;
-            if let Some(choice) = self.partly_ill(limits, now, ask, &mut survey) {
+            if let Some(choice) = self.partly_ill(limits, now, ask, &mut survey, super::Health::still_serves) {
                 return choice;
             }
             if all_out {
@@ -115,8 +115,11 @@ impl Fleet {
         if survey.room.is_some() && survey.back.is_some() {
             for place in ask.candidates {
                 if let Some(member) = self.members.get_mut(*place) {
-                    member.health.press();
+                    member.health.press(now);
                 }
+            }
+            if let Some(choice @ Choice::Call(_)) = self.partly_ill(limits, now, ask, &mut survey, |health| health.takes_overflow(now)) {
+                return choice;
             }
         }
         match survey {
@@ -128,11 +131,19 @@ impl Fleet {
         }
     }
 
-    /// Nobody who serves is left, but some who are out fail only a part of their calls: they share the traffic, as if nobody had
-    /// been ejected. A retry is better than a wait, or than a backoff that the budget pays for.
-    fn partly_ill(&mut self, limits: &mut Limits, now: Moment, ask: &Ask<'_>, survey: &mut Survey) -> Option<Choice> {
+    /// Nobody who serves is left, or has room, but some who are out fail only a part of their calls: as far as `serves` says so of
+    /// them, they share the traffic as if they had not been ejected. A retry is better than a long wait, or than a backoff that the
+    /// budget pays for.
+    fn partly_ill(
+        &mut self,
+        limits: &mut Limits,
+        now: Moment,
+        ask: &Ask<'_>,
+        survey: &mut Survey,
+        serves: impl Fn(&super::Health) -> bool,
+    ) -> Option<Choice> {
         for &place in ask.candidates {
-            let Some(member) = self.members.get(place).filter(|it| it.may_serve(ask) && it.health.still_serves()) else { continue };
+            let Some(member) = self.members.get(place).filter(|it| it.may_serve(ask) && serves(&it.health)) else { continue };
             if ask.tried.contains(place) {
                 survey.tried = true;
                 continue;

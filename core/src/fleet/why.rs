@@ -33,7 +33,7 @@ pub enum Manner {
     Probe,
     /// Everybody is out and this one is the least bad.
     LeastBad,
-    /// Whoever is well was tried, if there is anybody; this one is out, but fails a part of its calls only.
+    /// Whoever is well was tried or is full, if there is anybody; this one is out, but fails a part of its calls only.
     PartlyIll,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Why {
             Manner::Only => f.write_str(", the only one left")?,
             Manner::Probe => f.write_str(", probe of an ejected provider")?,
             Manner::LeastBad => f.write_str(", all are out and this is the least bad")?,
-            Manner::PartlyIll => f.write_str(", nobody else is left and this one fails only a part of its calls")?,
+            Manner::PartlyIll => f.write_str(", nobody else can take it and this one fails only a part of its calls")?,
         }
         for Passed { provider, because } in &self.passed {
             write!(f, "; {provider} ")?;

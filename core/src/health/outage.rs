@@ -23,6 +23,12 @@ const COSTLY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_sec
 /// more often than this. Where a try loses nothing, it is no worse for them than waiting; where it may, a longer queue outweighs it.
 const PRESSED: (f64, Duration) = (120.0, Duration::from_millis(3_500));
 const PRESSED_COSTLY: (f64, Duration) = (300.0, Duration::from_secs(12));
+/// Messages wait without a break as long as somebody is told to wait this often at least.
+const PRESSED_WITHOUT_BREAK: Duration = Duration::from_millis(250);
+/// After such a wait whoever fails a part of its calls takes what the others have no room for, until so many in a row have failed:
+/// it fails everything then, and a probe finds out when that is over.
+const OVERFLOWS_AFTER: Duration = Duration::from_millis(500);
+const OVERFLOWS_UNTIL_FAILED: u32 = 4;
 /// At low traffic a probe is a large part of it: at most one in the time of so many messages, up to a limit.
 const MESSAGES_A_PROBE: f64 = 30.0;
 const COSTLY_MOST: Duration = Duration::from_secs(32);
@@ -89,6 +95,10 @@ pub struct Outage {
     well_since: Moment,
     ramped_at: Option<Moment>,
     doubled: u32,
+    /// Since when messages have waited for the others without a break, and when last.
+    pressed: Option<(Moment, Moment)>,
+    /// Calls in a row that failed since it is out.
+    failed_in_a_row: u32,
     /// How much slower than usual its probes were that succeeded, on the logarithmic scale: sum and number.
     slower: (f64, f64),
 }
@@ -106,6 +116,8 @@ impl Outage {
             well_since: now,
             ramped_at: None,
             doubled: 0,
+            pressed: None,
+            failed_in_a_row: 0,
             slower: (0.0, 0.0),
         }
     }
@@ -132,6 +144,7 @@ impl Outage {
         if !returning {
             self.forgive(now);
             (self.since, self.tried_at) = (now, now);
+            self.failed_in_a_row = 0;
         }
         let relapse = match self.phase {
             Phase::Ramping { since } => now.since(since) >= RAMP_STEP.mul_f64(1.5),
@@ -234,7 +247,11 @@ impl Outage {
     }
 
     /// Messages wait because the others are full: one of them may as well find out sooner, if that can lose nothing.
-    pub fn press(&mut self) {
+    pub fn press(&mut self, now: Moment) {
+        self.pressed = match self.pressed {
+            Some((since, last)) if now.since(last) < PRESSED_WITHOUT_BREAK => Some((since, now)),
+            _ => Some((now, now)),
+        };
         let Some(cause) = self.cause else { return };
         match &mut self.phase {
             Phase::Out { until } => {
@@ -247,6 +264,14 @@ impl Outage {
             Phase::Probing { needed, .. } if !cause.costly && cause.fails >= NONE_ANSWERED => *needed = 1,
             Phase::Probing { .. } | Phase::In | Phase::Ramping { .. } => {}
         }
+    }
+
+    /// Whether it takes messages for which the others have no room: it fails a part of its calls only, not everything just now, and
+    /// they have waited for so long that a retry is better.
+    pub fn takes_overflow(&self, now: Moment) -> bool {
+        let waits_on =
+            self.pressed.is_some_and(|(since, last)| now.since(last) < PRESSED_WITHOUT_BREAK && now.since(since) >= OVERFLOWS_AFTER);
+        waits_on && self.failed_in_a_row < OVERFLOWS_UNTIL_FAILED && self.still_serves()
     }
 
     /// Whether it is out, but better than nobody: most likely the next provider's answer would be no better.
@@ -266,6 +291,7 @@ impl Outage {
 
     /// A call that began since it is ill has ended.
     pub fn follow(&mut self, failed: bool) {
+        self.failed_in_a_row = if failed { self.failed_in_a_row + 1 } else { 0 };
         if let Some(cause) = &mut self.cause {
             cause.followed = (cause.followed + 1.0).min(FOLLOWED_MOST);
             cause.fails += (f64::from(u8::from(failed)) - cause.fails) / cause.followed;
@@ -321,6 +347,9 @@ impl Outage {
         }
         if matches!(phase, Phase::Probing { .. }) || matches!(self.phase, Phase::In) {
             self.tried_at = now;
+        }
+        if !matches!(self.phase, Phase::Out { .. } | Phase::Probing { .. }) {
+            self.failed_in_a_row = 0;
         }
         (self.phase, self.cause, self.since, self.count, self.slower) = (phase, cause, since, count.max(0.0), slower);
     }
@@ -387,7 +416,7 @@ mod tests {
                 outage.eject(at(10.0), Cause { costly, rate, ..REFUSED }, &mut dice);
             }
             let before = until(&outage);
-            outage.press();
+            outage.press(at(10.0));
             assert!(until(&outage) <= before);
             (until(&outage) < before).then(|| until(&outage).since(at(10.0)).as_millis())
         };

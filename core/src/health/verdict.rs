@@ -52,8 +52,13 @@ impl Health {
     }
 
     /// Messages wait because the other providers are full.
-    pub fn press(&mut self) {
-        self.outage.press();
+    pub fn press(&mut self, now: Moment) {
+        self.outage.press(now);
+    }
+
+    /// Whether messages that have waited long enough for the others may go to it: it is out, but fails a part of its calls only.
+    pub fn takes_overflow(&self, now: Moment) -> bool {
+        self.outage.takes_overflow(now)
     }
 
     /// There is reason to believe that it is back: an ejection ends now.

@@ -89,3 +89,31 @@ fn where_everybody_is_out_for_long_tries_become_rare() {
     let (minute, ten) = (calls_in(60), calls_in(600));
     assert!(ten < minute * 4, "{minute} calls in a minute, {ten} in ten");
 }
+
+#[test]
+fn what_the_others_have_no_room_for_goes_to_one_that_fails_in_part_until_it_fails_everything() {
+    let mut fleet = fleet(vec![spec("a"), ProviderSpec { max_per_s: 1, ..spec("b") }]);
+    let (mut made, mut now) = (0, at(0));
+    while fleet.view(now)[0].state != State::Ejected {
+        now = now + Duration::from_millis(50);
+        made += 1;
+        let ticket = call(&mut fleet, now, &Ask { candidates: &[0], ..ASK });
+        let well = made < 400 || made % 2 == 0;
+        fleet.ended(now + Duration::from_millis(20), ticket, if well { Outcome::Accepted } else { Outcome::Unavailable }, None);
+    }
+    // Everybody asks every tenth of a second; `b` takes one of them a second.
+    let waits_from = now;
+    let mut failed = Vec::new();
+    for _ in 0..15 {
+        now = now + Duration::from_millis(100);
+        if let Choice::Call(ticket) = fleet.choose(now, &ASK) {
+            let is_ill = ticket.provider == 0;
+            if is_ill {
+                assert_eq!(ticket.why.manner, Manner::PartlyIll);
+                failed.push(now.since(waits_from).as_millis());
+            }
+            fleet.ended(now + Duration::from_millis(20), ticket, if is_ill { Outcome::Unavailable } else { Outcome::Accepted }, None);
+        }
+    }
+    assert_eq!(failed, [700, 800, 900, 1_000], "after half a second of waiting, and not once it fails everything");
+}
