@@ -231,12 +231,16 @@ impl Fleet {
         self.members.iter_mut().for_each(|member| member.health.held_up(now, lasted));
     }
 
-    /// The age at which a call at this provider is hopeless, if it is out or held back because calls hang.
+    /// The age at which a call at this provider is hopeless, if a person has paused it, or it is out or held back because calls hang.
     ///
     /// A message whose category allows duplicates leaves such a call and goes to another provider; the call's ticket is still
     /// given back when it ends. Providers in good standing are never hedged.
     pub fn hopeless_after(&self, now: Moment, provider: usize) -> Option<Duration> {
-        self.members.get(provider)?.health.hopeless_after(now)
+        let member = self.members.get(provider)?;
+        match member.operator {
+            Operator::Paused => Some(member.health.slowest_usual()),
+            Operator::Silent | Operator::Pinned => member.health.hopeless_after(now),
+        }
     }
 
     /// A provider's score, 0–100.

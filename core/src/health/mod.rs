@@ -357,7 +357,12 @@ impl Health {
             Standing::Out { .. } | Standing::Probe => self.outage.cause().is_some_and(|cause| cause.costly),
             Standing::Open { .. } | Standing::Doubted { .. } => false,
         };
-        hangs.then(|| self.slowest(0.01))
+        hangs.then(|| self.slowest_usual())
+    }
+
+    /// The latency that only one of a hundred calls exceeds.
+    pub fn slowest_usual(&self) -> Duration {
+        self.slowest(0.01)
     }
 
     /// The latency that only this share of calls exceeds; the timeout as long as nobody knows.

@@ -3,7 +3,14 @@
 use std::time::Duration;
 
 use tidings::store::ReceiptFact;
-use tidings_core::message::{Category, Status};
+use tidings_core::{
+    attempt::Outcome,
+    fleet::{Ask, Choice, Command, Fleet, FleetConfig, Order},
+    message::{Category, Lane, Status},
+    retry::ProviderSet,
+    select::Select,
+    time::Moment,
+};
 
 use super::world::{Does, World, accepts, providers, unavailable};
 use crate::servers::within;
@@ -104,4 +111,59 @@ async fn a_first_try_that_could_not_be_opened_for_long_deposits_once() {
     world.take_attempts_again().await;
     world.until(id, |record| record.status == Status::Submitted).await;
     left(1).await;
+}
+
+/// Tells the worker what another one knows: both providers have answered within 100 ms for ten minutes.
+fn knows_both_providers(world: &World) {
+    let specs = world.desks.base().accounts.iter().map(|account| account.spec.clone()).collect();
+    let mut other = Fleet::new(FleetConfig { providers: specs }, 7, Moment::ZERO);
+    let mut now = Moment::ZERO;
+    for _ in 0..6_000 {
+        for place in [0, 1] {
+            let ask = Ask {
+                category: Category::Otp,
+                lane: Lane::Urgent,
+                segments: 1,
+                key: 0,
+                candidates: &[place],
+                tried: ProviderSet::default(),
+                select: Select::Priority,
+                max_price: None,
+            };
+            let Choice::Call(ticket) = other.choose(now, &ask) else { panic!("it is well") };
+            other.ended(now + Duration::from_millis(100), ticket, Outcome::Accepted, None);
+        }
+        now = now + Duration::from_millis(100);
+        other.tick(now);
+    }
+    let summary = other.summary(now);
+    world.desks.base().fleet().merge(world.clock.moment(), &summary, Duration::ZERO);
+}
+
+#[tokio::test]
+async fn codes_that_hang_at_a_provider_that_is_out_or_paused_go_to_another_long_before_their_timeout() {
+    for paused_by_a_person in [false, true] {
+        let mut setup = providers(&[("a", &[Does::Hang]), ("b", &[accepts("v-1")])]);
+        setup.timeout = Duration::from_secs(600);
+        let world = setup.build().await;
+        knows_both_providers(&world);
+        world.worker.start();
+        let codes = if paused_by_a_person { 1 } else { 12 };
+        let mut sent = Vec::new();
+        for _ in 0..codes {
+            sent.push(world.accept(world.message(Category::Otp)).await);
+        }
+        if paused_by_a_person {
+            within(PATIENCE, "the code is out", async || world.providers[0].calls() == 1).await;
+            let order = Order { command: Command::Pause, actor: "ops".into(), reason: "it hangs".into() };
+            assert!(world.desks.base().fleet().order(world.clock.moment(), 0, &order));
+        }
+        for id in sent {
+            let record = world.until(id, |record| record.status == Status::Submitted).await;
+            let ended: Vec<_> = record.attempts.iter().map(|it| it.ended.as_ref().map(|ended| ended.outcome)).collect();
+            assert_eq!(record.attempts.last().map(|last| last.opened.provider.as_str()), Some("b"), "{record:?}");
+            assert!(ended == [Some(Outcome::Ambiguous), Some(Outcome::Accepted)] || ended == [Some(Outcome::Accepted)], "{ended:?}");
+            assert_eq!(world.providers[0].calls_for(id) + 1, record.attempts.len(), "one call for each attempt");
+        }
+    }
 }

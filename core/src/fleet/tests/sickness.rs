@@ -101,6 +101,17 @@ fn only_calls_at_a_provider_that_hangs_are_left_and_only_beyond_its_slowest_hund
 }
 
 #[test]
+fn calls_at_a_provider_that_a_person_has_paused_are_left_too() {
+    let (mut fleet, now) = known();
+    let order = |command| Order { command, actor: "ops".into(), reason: "it hangs".into() };
+    assert!(fleet.order(now, 0, &order(Command::Pause)));
+    let after = fleet.hopeless_after(now, 0).expect("it is paused");
+    assert!((100..=200).contains(&after.as_millis()), "its slowest calls took 120 ms: {after:?}");
+    assert!(fleet.order(now, 0, &order(Command::Resume)));
+    assert_eq!(fleet.hopeless_after(now, 0), None);
+}
+
+#[test]
 fn a_provider_that_refuses_is_out_and_its_calls_are_not_left() {
     let (mut fleet, mut now) = known();
     while fleet.view(now)[0].state != State::Ejected {
