@@ -6,7 +6,6 @@
 use std::{collections::HashMap, path::Path};
 
 use anyhow::Context;
-use sqlx::{Connection, PgConnection};
 
 use super::{
     figures::{Aim, Row},
@@ -15,7 +14,7 @@ use super::{
     subject::{self, Account},
     suite::Suite,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, store::postgres::create_database};
 
 /// The variables that `scripts/services` exports, and the setting that each is for.
 const SERVERS: [(&str, &str, &str); 3] = [
@@ -39,24 +38,13 @@ pub async fn settings_of(servers: &[Server], key: &Path, clock: Clock) -> anyhow
     let mut settings = format!("[secrets]\nmaster_key_file = {}\n", quoted(key));
     for Server { name: server, setting, address } in servers {
         let (address, own) = match *server {
-            "PostgreSQL" => (fresh_database(address, &name).await?, String::new()),
+            "PostgreSQL" => (create_database(address, &name).await.context("no database of its own")?, String::new()),
             "Redis" => (address.clone(), format!("key_prefix = \"{name}\"\n")),
             _ => (address.clone(), format!("topic_prefix = \"{name}\"\ngroup = \"{name}\"\n")),
         };
         settings += &format!("{setting} = \"{address}\"\n{own}");
     }
     Ok(settings)
-}
-
-/// Makes an empty database on the server and names its address.
-async fn fresh_database(server: &str, name: &str) -> anyhow::Result<String> {
-    let mut connection = PgConnection::connect(server).await.context("PostgreSQL does not answer")?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await
-        .context("no database of its own")?;
-    let (base, _) = server.rsplit_once('/').context("PostgreSQL's address ends with a database")?;
-    Ok(format!("{base}/{name}"))
 }
 
 impl Server {

@@ -2,7 +2,7 @@
 //!
 //! Without a server a test says that it skips; with `CI=true` that is a failure, because there nothing is skipped.
 
-use sqlx::{Connection, PgConnection};
+use tidings::store::postgres::create_database;
 
 /// The value of a variable, or `None` after having said what is skipped.
 fn given(variable: &str) -> Option<String> {
@@ -18,10 +18,7 @@ fn given(variable: &str) -> Option<String> {
 pub async fn database() -> Option<String> {
     let server = given("TIDINGS_TEST_DATABASE_URL")?;
     let name = format!("test_{}", uuid::Uuid::from_u128(rand_id()).simple());
-    let mut connection = PgConnection::connect(&server).await.expect("the server of TIDINGS_TEST_DATABASE_URL answers");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.expect("may make databases");
-    let (base, _) = server.rsplit_once('/').expect("the address ends with a database");
-    Some(format!("{base}/{name}"))
+    Some(create_database(&server, &name).await.expect("the server of TIDINGS_TEST_DATABASE_URL answers, and lets us make databases"))
 }
 
 fn rand_id() -> u128 {

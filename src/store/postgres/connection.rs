@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgConnection, PgPool,
+    AssertSqlSafe, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
@@ -21,6 +21,14 @@ const POOL_SIZE: u32 = 16;
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 /// Times that a call is tried when its connection turns out to be dead: a server that was restarted leaves a pool of them.
 pub const TRIES: usize = 3;
+
+/// Makes an empty database beside the one that `server` names, for who must not meet what others left there; its address.
+pub async fn create_database(server: &str, name: &str) -> Result<String, sqlx::Error> {
+    let mut connection = PgConnection::connect(server).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
+    let (base, _) = server.rsplit_once('/').ok_or_else(|| sqlx::Error::Configuration("the address does not end with a database".into()))?;
+    Ok(format!("{base}/{name}"))
+}
 
 /// A pool of connections to one database. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -32,8 +32,12 @@ use tidings_core::{
 };
 use uuid::Uuid;
 
-pub use self::{connection::Connections, control::PostgresControl, schema::SchemaError};
 use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
+pub use self::{
+    connection::{Connections, create_database},
+    control::PostgresControl,
+    schema::SchemaError,
+};
 use super::{
     Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Joined, JoinedReceipts, Lease, LeaseOwner, Messages, NewMessage,
     Next, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,

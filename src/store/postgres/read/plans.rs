@@ -1,13 +1,13 @@
 //! How PostgreSQL finds what listings, searches and the queue ask for: never by reading or sorting a whole table.
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::*;
 use crate::{
     seal::{Keyring, LookupKey},
     store::{
         listing::tests::every_filter,
-        postgres::{Connections, PostgresStore, queue},
+        postgres::{Connections, PostgresStore, create_database, queue},
     },
 };
 
@@ -20,10 +20,7 @@ async fn database() -> Option<Connections> {
     };
     let clock = Clock::system();
     let name = format!("plans_{}", Uuid::from_bytes(clock.random()).simple());
-    let mut connection = PgConnection::connect(&server).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
-    let (base, _) = server.rsplit_once('/').unwrap();
-    let connections = Connections::new(&format!("{base}/{name}")).unwrap();
+    let connections = Connections::new(&create_database(&server, &name).await.unwrap()).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
     crate::store::postgres::schema::ensure_weeks(&connections, clock.now()).await.unwrap();
     Some(connections)
