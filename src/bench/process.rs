@@ -86,6 +86,7 @@ pub fn used(pid: u32) -> anyhow::Result<Used> {
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    // Fields 14 and 15 of proc_pid_stat(5), counted from the third.
-    Ok(Used { cpu_s: (ticks(11) + ticks(12)) / TICKS_PER_S, rss_bytes: kib.unwrap_or(0) * 1024 })
+    // Fields 14 to 17 of proc_pid_stat(5), counted from the third: its own time, and that of children that have ended, without
+    // which a server whose helpers end seems to have used less than before.
+    Ok(Used { cpu_s: (11..=14).map(ticks).sum::<f64>() / TICKS_PER_S, rss_bytes: kib.unwrap_or(0) * 1024 })
 }
