@@ -22,11 +22,9 @@ use crate::{
     control::{Actor, model::ActorId},
 };
 
-/// Segments a second of the account that always serves: at most, and a hundredth of the backlog, so that it lasts while codes
-/// pass it; more than the codes in any case.
-const CONTRACT_AT_MOST: u64 = 1_000;
-const CONTRACT_AT_LEAST: u64 = 200;
-const BACKLOG_LASTS_S: u64 = 100;
+/// Segments a second of the account that always serves: codes take half of it, and the rest must not use up the backlog before the
+/// recorder has written it.
+const CONTRACT: u32 = 200;
 const CODES_PER_S: f64 = 100.0;
 /// A backlog that does not grow to its size by this many times as many messages never will.
 const FILL_AT_MOST: u64 = 4;
@@ -36,10 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1_200);
 const WIDE: &str = "wide";
 const TENTH: u64 = 10;
-
-fn contract(backlog: u64) -> anyhow::Result<u32> {
-    Ok(u32::try_from((backlog / BACKLOG_LASTS_S).clamp(CONTRACT_AT_LEAST, CONTRACT_AT_MOST))?)
-}
 
 /// The processes that are measured.
 struct Pair {
@@ -92,10 +86,9 @@ impl Suite {
             Row::new(name, "MB", vec![at_the_end[of]], vec![at_a_tenth[of]], (Aim::RatioAtMost(1.2), "≤ 1.2 × at a tenth"))
                 .noting(note.clone())
         };
-        let contract = contract(rows)?;
         let code = |name, of: usize| {
             Row::new(name, "ms", vec![beside[of]], vec![idle[of]], (Aim::RatioAtMost(1.2), "≤ 1.2 × idle")).noting(format!(
-                "{CODES_PER_S} codes a second, from due to at the vendor, contract {contract} segments/s used up by the backlog"
+                "{CODES_PER_S} codes a second, from due to at the vendor, contract {CONTRACT} segments/s used up by the backlog"
             ))
         };
         self.rows.extend([
@@ -118,8 +111,7 @@ impl Suite {
 
     async fn start_pair(&mut self, sink: &Sink) -> anyhow::Result<Pair> {
         let settings = settings_of(&Server::all()?, &self.home.join("production.key"), self.bench.clock).await?;
-        let accounts =
-            [Account { max_per_s: contract(self.scale.queued)?, ..Account::new("narrow", sink.address) }, Account::new(WIDE, sink.address)];
+        let accounts = [Account { max_per_s: CONTRACT, ..Account::new("narrow", sink.address) }, Account::new(WIDE, sink.address)];
         let home = |role: &str| self.home.join("production").join(role);
         subject::run_once("migrate", &home("migrate"), &accounts, &settings).await?;
         let api = subject::role_on("api", &home("api"), &accounts, &settings, self.bench.clock).await?;
