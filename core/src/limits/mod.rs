@@ -9,7 +9,7 @@
 //!
 //! A call that is written down first is *chosen* by the line alone, a little ahead of its place, and held to the window when
 //! it *departs*. Were it held to the window when it is chosen, the time that writing takes would be added to every second.
-//! Codes have a line of their own in both: they pass whoever of a lower lane was chosen before them.
+//! Codes pass whoever of a lower lane was chosen before them and has not departed.
 
 mod departures;
 mod learned;
