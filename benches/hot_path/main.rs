@@ -1,6 +1,9 @@
 //! What a message costs in the parts that every message passes: `cargo bench --bench hot_path`.
 //!
-//! Each figure is the time of one unit as it happens in production: a writer tick is a whole transaction with its sync.
+//! Each figure is the time of one unit as it happens in production: a writer tick is a whole transaction with its sync, and so is
+//! what is called durable.
+
+mod accept;
 
 use std::{
     collections::BTreeMap,
