@@ -195,7 +195,7 @@ impl Rung {
         let road = Road::new(Parts {
             store: Arc::clone(store),
             shared: Arc::clone(redis),
-            producer: Producer::new(brokers).context("kafka.brokers")?,
+            producer: Producer::new(brokers, &topics).context("kafka.brokers")?,
             topics: topics.clone(),
             envelopes,
             clock,

@@ -69,7 +69,7 @@ impl Server {
             parents.insert(pid, parent.unwrap_or(0));
             let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
             // The server's own configuration names the port where its command line does not.
-            let named = command.split('\0').any(|word| word == port.to_string())
+            let named = command.split(['\0', ' ', ':']).any(|word| word == port.to_string())
                 || command.split('\0').filter(|word| word.ends_with("server.properties")).any(|file| listens_on(file, port));
             if named && !command.contains("tidings\0") {
                 roots.push(pid);

@@ -44,12 +44,18 @@ impl Dead {
 }
 
 async fn replay(brokers: &str, topics: &Topics, letters: &[DeadLetter]) -> anyhow::Result<()> {
-    let producer = Producer::new(brokers).context("kafka.brokers")?;
+    let producer = Producer::new(brokers, topics).context("kafka.brokers")?;
     let known = topics.all();
     let (ours, others): (Vec<_>, Vec<_>) = letters.iter().partition(|letter| known.contains(&letter.topic));
     let records: Vec<Publish<'_>> = ours
         .iter()
-        .map(|letter| Publish { topic: &letter.topic, key: letter.topic.as_bytes(), value: &letter.value, traceparent: None, reason: None })
+        .map(|letter| Publish {
+            topic: &letter.topic,
+            key: Some(letter.topic.as_bytes()),
+            value: &letter.value,
+            traceparent: None,
+            reason: None,
+        })
         .collect();
     let total = records.len();
     let mut left = records;

@@ -18,15 +18,18 @@ use crate::{
     clock::Clock,
     queue::{
         Envelopes, Fact, Settled,
-        kafka::{Consumer, Record, Topics},
+        kafka::{Consumer, Pace, Record, Topics},
     },
     receipts::Confirm,
     store::{Error, Messages, NewMessage, ReceiptFact, postgres::PostgresStore},
     telemetry::Metrics,
 };
 
-/// Facts in one transaction, at most.
-const BATCH: usize = 500;
+/// Facts of one topic in one transaction, at most.
+const BATCH: usize = 1_000;
+/// Where so many come at once more do within a moment, and then a message and its end are often one row, written once.
+const MANY: usize = 100;
+const GATHER: Duration = Duration::from_millis(60);
 /// After the store failed.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How far it is behind is told as often when nothing comes.
@@ -62,14 +65,20 @@ impl Recorder {
         let arrived = Arc::new(Notify::new());
         let woken = Arc::clone(&arrived);
         let count = names.len();
-        let consumer = Consumer::start(brokers, group, names, move |_| woken.notify_one())?;
+        let consumer = Consumer::start(brokers, group, names, Pace::Gathering, move |_| woken.notify_one())?;
         Ok(Self { consumer, arrived, topics: count, envelopes, store, told, metrics, clock })
     }
 
     /// Runs until `stop`; what was not written by then comes again.
     pub async fn run(self, stop: CancellationToken) {
+        let mut last = 0;
         loop {
+            if (MANY..BATCH).contains(&last) {
+                // What is there already is written before this ends.
+                drop(tokio::time::timeout(GATHER, stop.cancelled()).await);
+            }
             let records: Vec<Record> = (0..self.topics).flat_map(|topic| self.consumer.take(topic, BATCH)).collect();
+            last = records.len();
             self.metrics.recorder.lag.set(self.consumer.lag());
             if records.is_empty() {
                 tokio::select! {
@@ -91,7 +100,9 @@ impl Recorder {
     /// Writes until the store has taken it. False when told to stop before.
     async fn write(&self, records: &[Record], stop: &CancellationToken) -> bool {
         let (messages, receipts) = self.fold(records);
-        let messages: Vec<_> = messages.into_values().collect();
+        // In the order of their ids: they are neighbours in the table, and two recorders never wait for each other in a circle.
+        let mut messages: Vec<_> = messages.into_values().collect();
+        messages.sort_unstable_by_key(|(new, _)| new.message.id);
         loop {
             let Err(error) = self.try_write(&messages, &receipts).await else { return true };
             if !error.is_unavailable() {

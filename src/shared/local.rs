@@ -54,7 +54,7 @@ impl Local {
 
 fn may_write(held: &Held, write: &ClaimWrite, now: Moment) -> bool {
     let claim = &held.claim;
-    if claim.state == ClaimState::Cancelled {
+    if write.unseen || claim.state == ClaimState::Cancelled {
         return false;
     }
     if claim.owner == write.owner {

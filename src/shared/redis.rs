@@ -194,7 +194,12 @@ impl Shared for Redis {
             let mut invocation = self.scripts.claim.prepare_invoke();
             invocation.key(self.key("claim", write.id.uuid().simple()));
             invocation.arg(write.owner).arg(write.state.word()).arg(write.number);
-            invocation.arg(millis(write.lease)).arg(millis(write.keep)).arg(write.body.as_slice()).arg(deadline);
+            invocation
+                .arg(millis(write.lease))
+                .arg(millis(write.keep))
+                .arg(write.body.as_slice())
+                .arg(deadline)
+                .arg(u8::from(write.unseen));
             invocation
         });
         let answers = self.many(&self.scripts.claim, invocations.collect()).await?;

@@ -1,7 +1,8 @@
 //! The scripts that run inside Redis. Each reads and writes one key, by the server's clock.
 
-/// `KEYS[1]` claim; `ARGV`: owner, state, number, lease ms, keep ms, body, server's time until which the writer waits. Answers
-/// 1 if written, -1 if the writer has given up waiting: a server that thaws finds what was sent to it before.
+/// `KEYS[1]` claim; `ARGV`: owner, state, number, lease ms, keep ms, body, server's time until which the writer waits, `1` if it
+/// knows of no claim. Answers 1 if written, -1 if the writer has given up waiting: a server that thaws finds what was sent to it
+/// before.
 ///
 /// A writer that is not the owner must come after the lease, and must know of the last attempt: it writes a higher number.
 pub const CLAIM: &str = r"
@@ -10,7 +11,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now > tonumber(ARGV[7]) then return -1 end
 local claim = redis.call('HMGET', KEYS[1], 'owner', 'until', 'state', 'number')
 if claim[1] then
-    if claim[3] == 'cancelled' then return 0 end
+    if ARGV[8] == '1' or claim[3] == 'cancelled' then return 0 end
     if claim[1] ~= ARGV[1] then
         if tonumber(claim[2]) > now then return 0 end
         if tonumber(claim[4]) > tonumber(ARGV[3]) then return 0 end

@@ -8,6 +8,7 @@ mod codec;
 pub mod control;
 mod error;
 mod facts;
+mod group;
 mod joined;
 mod keys;
 mod listing;
@@ -21,6 +22,7 @@ pub use self::{
         Accepting, Cancelling, Erased, Filter, Forgotten, Idempotency, Lease, LeaseOwner, NewMessage, Next, Opening, Page, ReceiptFact,
         ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     },
+    group::Group,
     joined::{Joined, JoinedReceipts},
     messages::Messages,
     sqlite::{Sqlite, SqliteControl, Tick},

@@ -38,6 +38,24 @@ const LAG_EVERY_MS: &str = "2000";
 /// What the library calls the state of a partition that it fetches.
 const FETCHED: &str = "active";
 
+/// How soon a consumer wants what was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    AtOnce,
+    /// A moment later, with what came meanwhile: each fetch that is answered costs the broker as much as many records.
+    Gathering,
+}
+
+impl Pace {
+    /// Bytes that are worth an answer, and milliseconds after which fewer are.
+    const fn fetch(self) -> [&'static str; 2] {
+        match self {
+            Self::AtOnce => ["1", "100"],
+            Self::Gathering => ["262144", "30"],
+        }
+    }
+}
+
 /// Where a record stands. It is finished by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
@@ -240,6 +258,7 @@ impl Consumer {
         brokers: &str,
         group: &str,
         topics: Vec<String>,
+        pace: Pace,
         arrived: impl Fn(usize) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
         let inner =
@@ -254,6 +273,7 @@ impl Consumer {
             failing: AtomicBool::new(false),
             lag: AtomicI64::new(0),
         });
+        let [fetch_min_bytes, fetch_wait_ms] = pace.fetch();
         let mut config = super::client(brokers);
         config
             .set("group.id", group)
@@ -264,7 +284,8 @@ impl Consumer {
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "1500")
             .set("max.poll.interval.ms", "60000")
-            .set("fetch.wait.max.ms", "100")
+            .set("fetch.min.bytes", fetch_min_bytes)
+            .set("fetch.wait.max.ms", fetch_wait_ms)
             .set("queued.max.messages.kbytes", "8192")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("statistics.interval.ms", LAG_EVERY_MS);

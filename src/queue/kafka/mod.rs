@@ -12,7 +12,7 @@ mod producer;
 mod topics;
 
 pub use self::{
-    consumer::{Consumer, Record, Token},
+    consumer::{Consumer, Pace, Record, Token},
     dead::{DeadLetter, dead_letters},
     lag::{Position, positions, wait_until_passed},
     members::Members,

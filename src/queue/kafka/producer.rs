@@ -9,11 +9,15 @@ use rdkafka::{
     types::RDKafkaErrorCode,
     util::Timeout,
 };
+use tidings_core::message::Lane;
+
+use super::Topics;
 
 /// What is not acknowledged by then is made durable elsewhere: below the time that a send may take.
 const MESSAGE_TIMEOUT_MS: &str = "700";
-/// Records that go together in one request.
-const LINGER_MS: &str = "2";
+/// How long a record waits for others, as each partition's go in a request of their own: a code hardly, the rest a little.
+const URGENT_LINGER_MS: &str = "1";
+const LINGER_MS: &str = "8";
 const ANSWER: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -35,7 +39,8 @@ impl NotPublished {
 /// One record to publish.
 pub struct Publish<'a> {
     pub topic: &'a str,
-    pub key: &'a [u8],
+    /// Records of one key stay in order. Those without go together into whichever partition is being filled: far fewer requests.
+    pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
     pub traceparent: Option<&'a str>,
     /// For dead letters: why.
@@ -50,20 +55,28 @@ pub struct Brokers {
     pub away: Vec<i32>,
 }
 
-pub struct Producer(FutureProducer);
+/// Publishes codes by a connection of their own, so that they stand behind nobody.
+pub struct Producer {
+    urgent_topic: String,
+    urgent: FutureProducer,
+    others: FutureProducer,
+}
 
 impl Producer {
-    pub fn new(brokers: &str) -> Result<Self, rdkafka::error::KafkaError> {
-        let mut config = super::client(brokers);
-        config
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
-            .set("request.timeout.ms", MESSAGE_TIMEOUT_MS)
-            .set("linger.ms", LINGER_MS)
-            .set("compression.type", "none")
-            .set("queue.buffering.max.messages", "100000");
-        Ok(Self(config.create()?))
+    pub fn new(brokers: &str, topics: &Topics) -> Result<Self, rdkafka::error::KafkaError> {
+        let lingering = |linger_ms| {
+            let mut config = super::client(brokers);
+            config
+                .set("acks", "all")
+                .set("enable.idempotence", "true")
+                .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+                .set("request.timeout.ms", MESSAGE_TIMEOUT_MS)
+                .set("linger.ms", linger_ms)
+                .set("compression.type", "none")
+                .set("queue.buffering.max.messages", "100000");
+            config.create()
+        };
+        Ok(Self { urgent_topic: topics.messages(Lane::Urgent), urgent: lingering(URGENT_LINGER_MS)?, others: lingering(LINGER_MS)? })
     }
 
     /// Publishes all and waits for every acknowledgement, in order.
@@ -76,8 +89,11 @@ impl Producer {
             if let Some(reason) = record.reason {
                 headers = headers.insert(Header { key: "reason", value: Some(reason) });
             }
-            let record = FutureRecord::to(record.topic).key(record.key).payload(record.value).headers(headers);
-            self.0.send_result(record).map_err(|(error, _)| NotPublished(error))
+            let producer = if record.topic == self.urgent_topic { &self.urgent } else { &self.others };
+            let key = record.key;
+            let record = FutureRecord::<[u8], [u8]>::to(record.topic).payload(record.value).headers(headers);
+            let record = if let Some(key) = key { record.key(key) } else { record };
+            producer.send_result(record).map_err(|(error, _)| NotPublished(error))
         });
         let sent: Vec<_> = sent.collect();
         join_all(sent.into_iter().map(async |sent| match sent?.await {
@@ -90,7 +106,7 @@ impl Producer {
 
     /// Whether the brokers answer and a topic has its leaders; blocks for a second at most.
     pub fn answers(&self, topic: &str) -> bool {
-        let Ok(metadata) = self.0.client().fetch_metadata(Some(topic), ANSWER) else { return false };
+        let Ok(metadata) = self.others.client().fetch_metadata(Some(topic), ANSWER) else { return false };
         let mut leaders =
             metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions).map(|partition| partition.leader());
         // A topic without partitions has not been made.
@@ -99,7 +115,7 @@ impl Producer {
 
     /// Who answers, and who should and does not; nothing if nobody does. Blocks for a second at most.
     pub fn brokers(&self, topic: &str) -> Option<Brokers> {
-        let metadata = self.0.client().fetch_metadata(Some(topic), ANSWER).ok()?;
+        let metadata = self.others.client().fetch_metadata(Some(topic), ANSWER).ok()?;
         let answer: BTreeSet<i32> = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
         let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
         let needed: BTreeSet<i32> = partitions.flat_map(|partition| partition.replicas().iter().copied()).collect();
@@ -109,6 +125,8 @@ impl Producer {
     /// Waits until what was sent is out; blocks.
     pub fn flush(&self) {
         // What is left is found unacknowledged by its caller.
-        drop(self.0.flush(Timeout::After(FLUSH)));
+        for producer in [&self.urgent, &self.others] {
+            drop(producer.flush(Timeout::After(FLUSH)));
+        }
     }
 }

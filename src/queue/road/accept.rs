@@ -110,7 +110,7 @@ impl Road {
             }
             let traceparent = of_lane[0].message.traceparent.clone();
             let facts: Vec<_> =
-                of_lane.iter().map(|new| (self.parts.store.record_key(&new.message).to_vec(), Fact::Accepted((*new).clone()))).collect();
+                of_lane.iter().map(|new| (Some(self.parts.store.record_key(&new.message)), Fact::Accepted((*new).clone()))).collect();
             let published = self.publish(&self.parts.topics.messages(*lane), &facts, traceparent.as_deref()).await;
             rest.extend(of_lane.iter().zip(published).filter(|(_, published)| !published).map(|(new, _)| (*new).clone()));
         }

@@ -32,15 +32,15 @@ use tidings_core::{
 use super::{
     Envelopes, Fact, Settled,
     breaker::Breaker,
-    kafka::{Brokers, Consumer, KafkaError, Members, Producer, Publish, Token, Topics},
+    kafka::{Brokers, Consumer, KafkaError, Members, Pace, Producer, Publish, Token, Topics},
 };
 use crate::{
     clock::Clock,
     delivery::Intake,
-    shared::{ClaimWrite, Redis, Shared},
+    shared::{ClaimAnswer, ClaimWrite, Redis, Shared},
     store::{
-        Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Joined, Lease, LeaseOwner, Messages, NewMessage, Opening,
-        Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
+        Accepting, Cancelling, Erased, Error, Filter, Forgotten, Group, Idempotency, Joined, Lease, LeaseOwner, Messages, NewMessage,
+        Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
         postgres::PostgresStore,
     },
 };
@@ -55,6 +55,9 @@ const LOOK_AT_BROKERS: Duration = Duration::from_secs(2);
 const LOOK_FOR_STORE: Duration = Duration::from_millis(250);
 /// People need about as long.
 const RIGHTS_ARE_GIVEN: Duration = Duration::from_secs(30);
+/// Batches of claims that are under way at once, and claims in one.
+const CLAIMING: usize = 2;
+const CLAIMED_AT_ONCE: usize = 256;
 /// A claim outlives its message by this much, so that nobody who comes late finds none.
 const CLAIM_OUTLIVES: Duration = Duration::from_hours(1);
 
@@ -89,6 +92,8 @@ struct Held {
     tokens: Vec<Token>,
     /// Whether a claim of ours may stand in Redis, whoever is the authority now.
     claimed: bool,
+    /// Nobody looked for a claim of another's: most records come once, and the first claim that is written finds out.
+    unseen: bool,
     /// The number of the attempt that was opened last. Whoever hands the message back has not sent it.
     opened: Option<u32>,
     /// How far its row had come, if it is the row that was leased.
@@ -98,13 +103,13 @@ struct Held {
 impl Held {
     /// A message that Kafka brought.
     fn record(arrived: Arrived, authority: Authority, lease: Lease) -> Self {
-        Self { tokens: vec![arrived.token], row: None, ..Self::row(arrived.new, authority, lease, &[]) }
+        Self { tokens: vec![arrived.token], row: None, unseen: arrived.fresh, ..Self::row(arrived.new, authority, lease, &[]) }
     }
 
     /// A message whose row we lease, which says so much of it.
     fn row(new: NewMessage, authority: Authority, lease: Lease, attempts: &[Attempt]) -> Self {
         let row = Some(attempt::steps(attempts));
-        Self { new, authority, leased_until: lease.until, tokens: Vec::new(), claimed: false, opened: None, row }
+        Self { new, authority, leased_until: lease.until, tokens: Vec::new(), claimed: false, unseen: false, opened: None, row }
     }
 }
 
@@ -112,6 +117,8 @@ impl Held {
 struct Arrived {
     new: NewMessage,
     token: Token,
+    /// It just came, and is taken for one that nobody has had before until its claim says otherwise.
+    fresh: bool,
     /// The number of an attempt that may stand open in the claim and was never sent by us.
     unsent: Option<u32>,
     /// The attempts that this process knows of; the claim or the row may know more.
@@ -137,13 +144,23 @@ pub struct Road {
     consumer: OnceLock<Consumer>,
     wake: OnceLock<Intake>,
     keys: keys::Keys,
+    /// Claims that are written at the same time go to Redis together.
+    claims: Group<ClaimWrite, ClaimAnswer>,
     /// The ends of messages that Redis was not there to be told: their claims still say that somebody has them.
     owed: Mutex<Vec<ClaimWrite>>,
 }
 
 impl Road {
     pub fn new(parts: Parts) -> Arc<Self> {
+        let claims = Group::start(CLAIMING, CLAIMED_AT_ONCE, {
+            let shared = Arc::clone(&parts.shared);
+            move |writes: Arc<Vec<ClaimWrite>>| {
+                let shared = Arc::clone(&shared);
+                async move { shared.claim(&writes).await.map_err(|away| Error::Unavailable(away.into())) }
+            }
+        });
         Arc::new(Self {
+            claims,
             parts,
             kafka: Breaker::default(),
             brokers: ArcSwapOption::empty(),
@@ -218,7 +235,7 @@ impl Road {
                 woken.wake(lane);
             }
         };
-        let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, arrived)?;
+        let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, Pace::AtOnce, arrived)?;
         drop((self.wake.set(intake), self.consumer.set(consumer)));
         Ok(())
     }
@@ -269,8 +286,8 @@ impl Road {
         answer
     }
 
-    /// Publishes facts under their messages' keys. In order, whether each was acknowledged.
-    async fn publish(&self, topic: &str, facts: &[(Vec<u8>, Fact)], traceparent: Option<&str>) -> Vec<bool> {
+    /// Publishes facts under their messages' keys, or without. In order, whether each was acknowledged.
+    async fn publish(&self, topic: &str, facts: &[(Option<[u8; 8]>, Fact)], traceparent: Option<&str>) -> Vec<bool> {
         // Whether it is back, [`Self::watch`] finds out.
         if !self.kafka_is_up() {
             return vec![false; facts.len()];
@@ -280,7 +297,13 @@ impl Road {
             // Every fact is made of text and numbers: it can be written as JSON.
             values.push(self.parts.envelopes.write(fact).unwrap_or_default());
         }
-        let records = facts.iter().zip(&values).map(|((key, _), value)| Publish { topic, key, value, traceparent, reason: None });
+        let records = facts.iter().zip(&values).map(|((key, _), value)| Publish {
+            topic,
+            key: key.as_ref().map(<[u8; 8]>::as_slice),
+            value,
+            traceparent,
+            reason: None,
+        });
         let published = self.parts.producer.publish(&records.collect::<Vec<_>>()).await;
         match published.iter().find_map(|result| result.as_ref().err()) {
             Some(error) if error.is_forbidden() => {
@@ -303,8 +326,8 @@ impl Road {
 
     /// Makes a fact durable: in the outcomes topic, or in the store.
     async fn tell(&self, settled: Settled) -> Result<(), Error> {
-        let key = settled.new.message.id.uuid().as_bytes().to_vec();
-        let facts = [(key, Fact::Settled(settled))];
+        // In any order and any partition: it carries its message.
+        let facts = [(None, Fact::Settled(settled))];
         if self.publish(&self.parts.topics.outcomes(), &facts, None).await[0] {
             return Ok(());
         }
@@ -392,9 +415,7 @@ impl Messages for Road {
 
     /// Published, and written by the recorder with everything else about its message; by the store at once if Kafka is away.
     async fn receipt(&self, receipt: ReceiptFact) -> Result<ReceiptMatch, Error> {
-        let reference = receipt.reference.map(|id| id.uuid().as_bytes().to_vec());
-        let key = reference.unwrap_or_else(|| receipt.provider_message_id.clone().unwrap_or_default().into_bytes());
-        let facts = [(key, Fact::Receipt(receipt))];
+        let facts = [(None, Fact::Receipt(receipt))];
         if self.publish(&self.parts.topics.outcomes(), &facts, None).await[0] {
             return Ok(ReceiptMatch::Published);
         }

@@ -42,6 +42,7 @@ impl Road {
                 id,
                 owner: lease.owner,
                 state: ClaimState::Open,
+                unseen: self.hands().held.get(&id).is_some_and(|held| held.unseen && !held.claimed),
                 number: number(&attempts),
                 lease: lease.until.since(self.parts.clock.now()),
                 keep: self.keep(&new.message),
@@ -50,10 +51,15 @@ impl Road {
             if let Some(held) = self.hands().held.get_mut(&id) {
                 (held.claimed, held.opened) = (true, Some(write.number));
             }
-            match self.parts.shared.claim(&[write]).await {
-                Ok(answers) if answers[0] == ClaimAnswer::Written => return Ok(Opening::Opened),
-                Ok(_) => {
-                    self.give_up(id, Some(number(&attempts)));
+            let unseen = write.unseen;
+            match self.claims.ask(write).await {
+                Ok(ClaimAnswer::Written) => return Ok(Opening::Opened),
+                Ok(ClaimAnswer::Lost) => {
+                    if unseen {
+                        self.look_at_once(id);
+                    } else {
+                        self.give_up(id, Some(number(&attempts)));
+                    }
                     return Ok(Opening::Lost);
                 }
                 Err(_) => self.keys.went_away(self.parts.clock.now()),
@@ -113,6 +119,14 @@ impl Road {
         }
     }
 
+    /// A record that came before, here or elsewhere: what its claim says is asked before anything else.
+    fn look_at_once(&self, id: MessageId) {
+        let held = self.hands().held.remove(&id);
+        if let Some(held) = held {
+            self.look_again_at(Held { opened: None, ..held }, self.parts.clock.now(), &[]);
+        }
+    }
+
     /// The records of a message that was let go are looked at again; what was opened last was never sent.
     pub(super) fn look_again(&self, held: Held) {
         self.look_again_at(held, self.parts.clock.now() + LATER, &[]);
@@ -122,7 +136,11 @@ impl Road {
         let Held { new, tokens, opened, .. } = held;
         let (lane, mut hands) = (new.message.lane(), self.hands());
         for token in tokens {
-            hands.put_off.add(lane, until, super::Arrived { new: new.clone(), token, unsent: opened, attempts: attempts.to_vec() });
+            hands.put_off.add(
+                lane,
+                until,
+                super::Arrived { new: new.clone(), token, fresh: false, unsent: opened, attempts: attempts.to_vec() },
+            );
         }
     }
 
@@ -143,7 +161,7 @@ impl Road {
         };
         // Free to be taken by whoever has the record, with all that was tried.
         let between = ClaimWrite { state: ClaimState::Between, body: progress(attempts, Next::Continue), ..write.clone() };
-        if claimed && self.parts.shared.claim(&[between]).await.is_err() {
+        if claimed && self.claims.ask(between).await.is_err() {
             self.keys.went_away(self.parts.clock.now());
         }
         let held = self.hands().held.remove(&write.id);
@@ -154,9 +172,12 @@ impl Road {
     }
 
     pub(super) async fn settle_message(&self, settlement: Settlement) -> Result<Settling, Error> {
-        let held = self.hands().held.get(&settlement.id).map(|held| (held.new.clone(), held.authority, held.claimed, held.row));
+        let held = self.hands().held.get(&settlement.id).map(|held| {
+            let unseen = held.unseen && !held.claimed;
+            (held.new.clone(), held.authority, held.claimed, unseen, held.row)
+        });
         // An outcome that came after the message had gone on, or of a message that this process does not hold any more.
-        let Some((new, authority, claimed, row)) = held else { return self.late(settlement).await };
+        let Some((new, authority, claimed, unseen, row)) = held else { return self.late(settlement).await };
         // A fact that is no further than the row may be an old one, and must not end a lease: whoever has it ends it.
         if matches!(settlement.next, Next::Wait(_)) && !claimed && row == Some(attempt::steps(&settlement.attempts)) {
             match self.ask_store(self.parts.store.settle(settlement.clone())).await {
@@ -173,7 +194,7 @@ impl Road {
         let state = if next == Next::Continue { ClaimState::Between } else { ClaimState::Done };
         let lease = if next == Next::Continue { BETWEEN } else { Duration::ZERO };
         let body = progress(&attempts, next);
-        let write = ClaimWrite { id, owner, state, number: number(&attempts), lease, keep: self.keep(&new.message), body };
+        let write = ClaimWrite { id, owner, state, unseen, number: number(&attempts), lease, keep: self.keep(&new.message), body };
         if authority == Authority::Row {
             match self.ask_store(self.parts.store.settle(settlement)).await {
                 Ok(Settling::Missing) => {}
@@ -194,9 +215,16 @@ impl Road {
             return Ok(Settling::Settled(Status::Delivering));
         } else {
             // With Redis away the published fact alone says it, and the claim is told when Redis is back.
-            if self.parts.shared.claim(std::slice::from_ref(&write)).await.is_err() {
-                self.keys.went_away(self.parts.clock.now());
-                self.owe(write);
+            match self.claims.ask(write.clone()).await {
+                Ok(ClaimAnswer::Lost) if unseen => {
+                    self.look_at_once(id);
+                    return Ok(Settling::Late(Status::Delivering));
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    self.keys.went_away(self.parts.clock.now());
+                    self.owe(write);
+                }
             }
             if next == Next::Continue {
                 return Ok(Settling::Settled(Status::Delivering));

@@ -93,7 +93,9 @@ impl Road {
         let most = if has_room { most - arrived.len() } else { 0 };
         for record in consumer.take(lane.index(), most) {
             match self.parts.envelopes.read(&record.value) {
-                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token, unsent: None, attempts: Vec::new() }),
+                Ok(Fact::Accepted(new)) => {
+                    arrived.push(Arrived { new, token: record.token, fresh: true, unsent: None, attempts: Vec::new() })
+                }
                 Ok(_) => self.bury(lane, &record.value, "a fact that does not belong into this topic", record.token).await,
                 Err(error) => self.bury(lane, &record.value, &error.to_string(), record.token).await,
             }
@@ -114,7 +116,7 @@ impl Road {
     async fn bury(&self, lane: Lane, value: &[u8], reason: &str, token: Token) {
         let key = self.parts.topics.messages(lane);
         let topic = self.parts.topics.dead();
-        let letter = Publish { topic: &topic, key: key.as_bytes(), value, traceparent: None, reason: Some(reason) };
+        let letter = Publish { topic: &topic, key: Some(key.as_bytes()), value, traceparent: None, reason: Some(reason) };
         tracing::error!(lane = lane.as_str(), reason, "a record goes to the dead letters");
         if self.parts.producer.publish(&[letter]).await.iter().all(Result::is_ok) {
             self.finish(&[token]);
@@ -129,13 +131,18 @@ impl Road {
         if arrived.is_empty() {
             return Vec::new();
         }
-        let ids: Vec<MessageId> = arrived.iter().map(|arrived| arrived.new.message.id).collect();
-        let Ok(claims) = self.parts.shared.claims(&ids).await else {
+        let again: Vec<MessageId> = arrived.iter().filter(|arrived| !arrived.fresh).map(|arrived| arrived.new.message.id).collect();
+        let claims = match again.as_slice() {
+            [] if self.parts.shared.is_connected() => Ok(Vec::new()),
+            again => self.parts.shared.claims(again).await,
+        };
+        let Ok(claims) = claims else {
             self.keys.went_away(now);
             return self.by_row(arrived, lease, now).await;
         };
-        let mut taken = Vec::new();
-        for (mut arrived, claim) in arrived.into_iter().zip(claims) {
+        let (mut claims, mut taken) = (claims.into_iter(), Vec::new());
+        for mut arrived in arrived {
+            let claim = if arrived.fresh { None } else { claims.next().flatten() };
             let known = std::mem::take(&mut arrived.attempts);
             let unsent = arrived.unsent.filter(|_| claim.as_ref().is_some_and(|claim| claim.owner == lease.owner));
             match verdict(claim, lease.owner).without(unsent).with(known) {

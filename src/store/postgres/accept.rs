@@ -1,9 +1,12 @@
 //! Making messages durable, and recognising what was sent before.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use sqlx::{Connection, PgConnection, Row};
-use tidings_core::{id::MessageId, time::Timestamp};
+use tidings_core::{id::MessageId, message::Status, time::Timestamp};
 
 use crate::{
     shared::Reservation,
@@ -11,10 +14,10 @@ use crate::{
 };
 
 const INSERT: &str = "INSERT INTO messages (id, app, status, channel, category, test, accepted_at, expires_at, send_at, due_at, owner, in_flight, \
-    provider, attempts, progress, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
+    closed_at, provider, attempts, progress, template, template_version, to_hash, reference_hash, idempotency_key, idempotency_body, body) \
     SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::boolean[], $7::bigint[], $8::bigint[], \
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[], $14::bytea[], $15::integer[], $16::text[], $17::integer[], $18::bigint[], \
-    $19::bigint[], $20::bytea[], $21::bytea[], $22::bytea[]) \
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[], $13::bigint[], $14::text[], $15::bytea[], $16::integer[], $17::text[], \
+    $18::integer[], $19::bigint[], $20::bigint[], $21::bytea[], $22::bytea[], $23::bytea[]) \
     ON CONFLICT (id) DO NOTHING RETURNING id";
 
 /// An existing key that is still remembered stays; one that is not gives way.
@@ -22,6 +25,34 @@ const CLAIM_KEYS: &str = "INSERT INTO idempotency_keys AS known (key, body, id, 
     SELECT * FROM UNNEST($1::bytea[], $2::bytea[], $3::uuid[], $4::bigint[]) \
     ON CONFLICT (key) DO UPDATE SET body = excluded.body, id = excluded.id, counts_from = excluded.counts_from \
     WHERE known.counts_from < excluded.counts_from - $5 RETURNING key, id";
+
+/// How far a message had come when its row is made.
+pub struct Come<'a> {
+    pub status: Status,
+    pub due_at: Option<Timestamp>,
+    pub closed_at: Option<Timestamp>,
+    /// Of the last attempt.
+    pub provider: Option<&'a str>,
+    /// As they are stored.
+    pub attempts: Option<Cow<'a, [u8]>>,
+    pub progress: i32,
+    pub in_flight: bool,
+}
+
+impl<'a> Come<'a> {
+    /// As it was accepted.
+    pub fn just_in(row: &'a NewRow) -> Self {
+        Self {
+            status: row.status,
+            due_at: Some(row.due_at),
+            closed_at: None,
+            provider: row.opened.as_ref().map(|(provider, _)| provider.as_str()),
+            attempts: row.opened.as_ref().map(|(_, attempts)| Cow::Borrowed(attempts.as_slice())),
+            progress: i32::from(row.opened.is_some()),
+            in_flight: row.opened.is_some(),
+        }
+    }
+}
 
 /// Writes every message of every request in one transaction and answers them.
 pub async fn all(connection: &mut PgConnection, requests: &[Vec<NewRow>]) -> Result<Vec<Vec<Accepting>>, Error> {
@@ -39,7 +70,7 @@ pub async fn all(connection: &mut PgConnection, requests: &[Vec<NewRow>]) -> Res
                 None => Accepting::New,
             };
             if given == Accepting::New {
-                fresh.push(row);
+                fresh.push((row, Come::just_in(row)));
             }
             accepted.push(given);
         }
@@ -112,37 +143,36 @@ pub async fn remember(connection: &mut PgConnection, mut keyed: Vec<(Reservation
 }
 
 /// Inserts the rows that are not there yet, and tells which those were.
-pub async fn insert_new(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<HashSet<MessageId>, Error> {
+pub async fn insert_new(connection: &mut PgConnection, rows: &[(&NewRow, Come<'_>)]) -> Result<HashSet<MessageId>, Error> {
     if rows.is_empty() {
         return Ok(HashSet::new());
     }
+    let column = || rows.iter().map(|(row, _)| *row);
+    let come = || rows.iter().map(|(_, come)| come);
     let inserted = sqlx::query(INSERT)
-        .bind(rows.iter().map(|row| row.id.uuid()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.app.uuid()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| super::read::number(row.status)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| small(row.channel)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| small(row.category)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.test).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.accepted_at.as_millis()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.expires_at.as_millis()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.send_at.map(Timestamp::as_millis)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.due_at.as_millis()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.owner).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.opened.is_some()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.opened.as_ref().map(|(provider, _)| provider.as_str())).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.opened.as_ref().map(|(_, attempts)| attempts.as_slice())).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| i32::from(row.opened.is_some())).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.template.as_ref().map(|(name, _)| name.clone())).collect::<Vec<_>>())
-        .bind(
-            rows.iter()
-                .map(|row| row.template.as_ref().map(|(_, version)| i32::try_from(*version).unwrap_or(i32::MAX)))
-                .collect::<Vec<_>>(),
-        )
-        .bind(rows.iter().map(|row| row.to_hash).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.reference_hash).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.idempotency.map(|idempotency| idempotency.key.to_vec())).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.idempotency.map(|idempotency| idempotency.body.to_vec())).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.body.as_slice()).collect::<Vec<_>>())
+        .bind(column().map(|row| row.id.uuid()).collect::<Vec<_>>())
+        .bind(column().map(|row| row.app.uuid()).collect::<Vec<_>>())
+        .bind(come().map(|come| super::read::number(come.status)).collect::<Vec<_>>())
+        .bind(column().map(|row| small(row.channel)).collect::<Vec<_>>())
+        .bind(column().map(|row| small(row.category)).collect::<Vec<_>>())
+        .bind(column().map(|row| row.test).collect::<Vec<_>>())
+        .bind(column().map(|row| row.accepted_at.as_millis()).collect::<Vec<_>>())
+        .bind(column().map(|row| row.expires_at.as_millis()).collect::<Vec<_>>())
+        .bind(column().map(|row| row.send_at.map(Timestamp::as_millis)).collect::<Vec<_>>())
+        .bind(come().map(|come| come.due_at.map(Timestamp::as_millis)).collect::<Vec<_>>())
+        .bind(column().map(|row| row.owner).collect::<Vec<_>>())
+        .bind(come().map(|come| come.in_flight).collect::<Vec<_>>())
+        .bind(come().map(|come| come.closed_at.map(Timestamp::as_millis)).collect::<Vec<_>>())
+        .bind(come().map(|come| come.provider).collect::<Vec<_>>())
+        .bind(come().map(|come| come.attempts.as_deref()).collect::<Vec<_>>())
+        .bind(come().map(|come| come.progress).collect::<Vec<_>>())
+        .bind(column().map(|row| row.template.as_ref().map(|(name, _)| name.clone())).collect::<Vec<_>>())
+        .bind(column().map(|row| row.template.as_ref().map(|(_, version)| i32::try_from(*version).unwrap_or(i32::MAX))).collect::<Vec<_>>())
+        .bind(column().map(|row| row.to_hash).collect::<Vec<_>>())
+        .bind(column().map(|row| row.reference_hash).collect::<Vec<_>>())
+        .bind(column().map(|row| row.idempotency.map(|idempotency| idempotency.key.to_vec())).collect::<Vec<_>>())
+        .bind(column().map(|row| row.idempotency.map(|idempotency| idempotency.body.to_vec())).collect::<Vec<_>>())
+        .bind(column().map(|row| row.body.as_slice()).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     inserted.iter().map(|row| Ok(MessageId::from_uuid(row.try_get(0)?))).collect()

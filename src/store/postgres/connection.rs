@@ -48,6 +48,8 @@ impl Connections {
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
+            // What is off above costs a plan so much on paper that the server would compile it anew for every batch.
+            ("jit", "off"),
             ("client_min_messages", "warning"),
         ]);
         let pool = PgPoolOptions::new().max_connections(POOL_SIZE).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options);

@@ -1,7 +1,7 @@
 //! The store on PostgreSQL: the same promises as on SQLite, for any number of processes.
 //!
 //! A commit is durable (`synchronous_commit` stays on), and what many callers ask for at once is one statement over arrays
-//! ([`group`]). Nothing here trusts the server to answer: every call has a deadline of its own, because a frozen server still
+//! ([`Group`]). Nothing here trusts the server to answer: every call has a deadline of its own, because a frozen server still
 //! completes TCP connects, and a connection that missed its deadline is thrown away instead of going back to the pool.
 //! Plans never depend on statistics: the settings of every connection leave the planner nothing but the indexes.
 
@@ -10,7 +10,6 @@ mod allowances;
 mod connection;
 mod control;
 mod forget;
-mod group;
 mod lost;
 mod queue;
 mod read;
@@ -32,15 +31,15 @@ use tidings_core::{
 };
 use uuid::Uuid;
 
-use self::{connection::run, group::Group, queue::OpenRow, settle::SettleRow};
+use self::{connection::run, queue::OpenRow, settle::SettleRow};
 pub use self::{
     connection::{Connections, create_database},
     control::PostgresControl,
     schema::SchemaError,
 };
 use super::{
-    Accepting, Cancelling, Erased, Error, Filter, Forgotten, Idempotency, Joined, JoinedReceipts, Lease, LeaseOwner, Messages, NewMessage,
-    Next, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
+    Accepting, Cancelling, Erased, Error, Filter, Forgotten, Group, Idempotency, Joined, JoinedReceipts, Lease, LeaseOwner, Messages,
+    NewMessage, Next, Opening, Page, ReceiptFact, ReceiptMatch, Record, Releasing, Repeat, Settlement, Settling, SweepMark, Taken, Waiting,
     codec::{Codec, NewRow, encode_attempts},
 };
 use crate::{clock::Clock, queue::Settled, seal::Keyring, shared::Reservation};

@@ -3,7 +3,7 @@
 //! Facts may come twice and in any order. A row that is not there is made as the fact says; one that is there moves forward
 //! by the transition table, and only a fact that came as far as the row or further may change attempts and due time.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use sqlx::{Connection, PgConnection, Row};
 use tidings_core::{
@@ -14,7 +14,8 @@ use tidings_core::{
 };
 
 use super::{
-    accept, queue,
+    accept::{self, Come},
+    queue,
     read::{number, status},
     receipts,
     settle::{self, SettleRow},
@@ -37,11 +38,6 @@ pub fn progress(attempts: &[Attempt]) -> i32 {
     i32::try_from(attempt::steps(attempts)).unwrap_or(i32::MAX)
 }
 
-const FRESH: &str = "UPDATE messages AS m SET attempts = f.attempts, status = f.status, due_at = f.due_at, closed_at = f.closed_at, \
-    provider = f.provider, progress = f.progress \
-    FROM UNNEST($1::uuid[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bigint[], $6::text[], $7::integer[]) \
-    AS f (id, attempts, status, due_at, closed_at, provider, progress) WHERE m.id = f.id";
-
 /// `kind` 0 goes on, 1 waits until `due_at`, 2 closes as `status`; `$9` are the open statuses as a mask.
 const FOLD: &str = "UPDATE messages AS m SET attempts = f.attempts, provider = f.provider, progress = f.progress, \
     in_flight = m.in_flight AND f.progress = m.progress, \
@@ -62,12 +58,13 @@ pub async fn fold(connection: &mut PgConnection, facts: &[Recorded], joined: &Jo
     let mut transaction = connection.begin().await?;
     let rows: Vec<&NewRow> = facts.iter().map(|fact| &fact.row).collect();
     accept::remember_keys(&mut transaction, &rows).await?;
-    let inserted = accept::insert_new(&mut transaction, &rows).await?;
-    let settled: Vec<&Recorded> = facts.iter().filter(|fact| fact.settled.is_some()).collect();
-    let (fresh, there): (Vec<_>, Vec<_>) = settled.iter().partition(|fact| inserted.contains(&fact.row.id));
-    shape_fresh(&mut transaction, &fresh).await?;
+    let folded = facts.iter().map(Folded::of).collect::<Result<Vec<_>, Error>>()?;
+    let come =
+        facts.iter().zip(&folded).map(|(fact, folded)| (&fact.row, folded.as_ref().map_or_else(|| Come::just_in(&fact.row), Folded::come)));
+    let inserted = accept::insert_new(&mut transaction, &come.collect::<Vec<_>>()).await?;
+    let there: Vec<Folded<'_>> = folded.into_iter().flatten().filter(|fact| !inserted.contains(&fact.row.id)).collect();
     move_forward(&mut transaction, &there).await?;
-    let settlements: Vec<SettleRow> = settled.iter().filter_map(|fact| fact.settled.as_ref().map(|(row, ..)| row.clone())).collect();
+    let settlements: Vec<SettleRow> = facts.iter().filter_map(|fact| fact.settled.as_ref().map(|(row, ..)| row.clone())).collect();
     settle::find_by_provider(&mut transaction, &settlements).await?;
     transaction.commit().await?;
     let mut moved: Vec<Settling> = settlements.iter().map(|_| Settling::Missing).collect();
@@ -79,18 +76,29 @@ struct Folded<'a> {
     attempts: Vec<u8>,
     next: Next,
     at: Timestamp,
-    expires_at: Timestamp,
+    new: &'a NewRow,
 }
 
-fn folded<'a>(facts: &[&'a Recorded]) -> Result<Vec<Folded<'a>>, Error> {
-    let one = |fact: &&'a Recorded| {
-        let (row, next, at) = fact.settled.as_ref()?;
-        Some(encode_attempts(&row.attempts).map(|attempts| Folded { row, attempts, next: *next, at: *at, expires_at: fact.row.expires_at }))
-    };
-    facts.iter().filter_map(one).collect()
-}
+impl<'a> Folded<'a> {
+    fn of(fact: &'a Recorded) -> Result<Option<Self>, Error> {
+        let Some((row, next, at)) = &fact.settled else { return Ok(None) };
+        let attempts = encode_attempts(&row.attempts)?;
+        Ok(Some(Self { row, attempts, next: *next, at: *at, new: &fact.row }))
+    }
 
-impl Folded<'_> {
+    /// A row that is made of it.
+    fn come(&self) -> Come<'_> {
+        Come {
+            status: self.status().unwrap_or(self.new.status),
+            due_at: self.due(),
+            closed_at: self.closes_as().map(|_| self.at),
+            provider: self.provider(),
+            attempts: Some(Cow::Borrowed(&self.attempts)),
+            progress: progress(&self.row.attempts),
+            in_flight: false,
+        }
+    }
+
     fn provider(&self) -> Option<&str> {
         self.row.attempts.last().map(|last| last.opened.provider.as_str())
     }
@@ -109,36 +117,17 @@ impl Folded<'_> {
     }
 
     /// When somebody has to look at a row that this fact made.
-    fn due(&self) -> Option<i64> {
+    fn due(&self) -> Option<Timestamp> {
         match self.next {
             Next::Close(_) => None,
-            Next::Wait(until) => Some(until.as_millis()),
-            Next::Continue => Some(self.expires_at.as_millis()),
+            Next::Wait(until) => Some(until),
+            Next::Continue => Some(self.new.expires_at),
         }
     }
 }
 
-/// Rows that were just made: as the facts say.
-async fn shape_fresh(connection: &mut PgConnection, facts: &[&Recorded]) -> Result<(), Error> {
-    let folded = folded(facts)?;
-    if folded.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(FRESH)
-        .bind(folded.iter().map(|fact| fact.row.id.uuid()).collect::<Vec<_>>())
-        .bind(folded.iter().map(|fact| fact.attempts.as_slice()).collect::<Vec<_>>())
-        .bind(folded.iter().map(|fact| number(fact.status().unwrap_or(Status::Accepted))).collect::<Vec<_>>())
-        .bind(folded.iter().map(Folded::due).collect::<Vec<_>>())
-        .bind(folded.iter().map(|fact| fact.closes_as().map(|_| fact.at.as_millis())).collect::<Vec<_>>())
-        .bind(folded.iter().map(Folded::provider).collect::<Vec<_>>())
-        .bind(folded.iter().map(|fact| progress(&fact.row.attempts)).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn move_forward(connection: &mut PgConnection, facts: &[&Recorded]) -> Result<(), Error> {
-    let folded = folded(facts)?;
+/// Rows that are there already.
+async fn move_forward(connection: &mut PgConnection, folded: &[Folded<'_>]) -> Result<(), Error> {
     if folded.is_empty() {
         return Ok(());
     }
@@ -169,7 +158,8 @@ pub async fn adopt(connection: &mut PgConnection, codec: &Codec, rows: &[NewRow]
     let mut transaction = connection.begin().await?;
     let all: Vec<&NewRow> = rows.iter().collect();
     accept::remember_keys(&mut transaction, &all).await?;
-    accept::insert_new(&mut transaction, &all).await?;
+    let come: Vec<_> = rows.iter().map(|row| (row, Come::just_in(row))).collect();
+    accept::insert_new(&mut transaction, &come).await?;
     let taken = sqlx::query(
         "UPDATE messages SET owner = $1, due_at = $2 WHERE id = ANY($3) AND (owner IS NULL OR owner = $1) AND due_at IS NOT NULL AND ($4 >> status::int) & 1 = 1 \
          RETURNING id, status, attempts, body",

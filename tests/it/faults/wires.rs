@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tidings::{
     clock::Clock,
-    queue::kafka::{Consumer, Producer, Publish, Topics},
+    queue::kafka::{Consumer, Pace, Producer, Publish, Topics},
     seal::Keyring,
     store::{
         Accepting, Error, Idempotency, Lease, Messages, NewMessage,
@@ -101,10 +101,10 @@ async fn messages_that_were_leased_by_a_lost_answer_are_taken_again_at_once() {
 async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
     let Some(on_kafka) = queue::on_kafka().await else { return };
     let topic = on_kafka.topics.messages(Lane::Urgent);
-    let producer = Producer::new(&on_kafka.brokers).unwrap();
+    let producer = Producer::new(&on_kafka.brokers, &on_kafka.topics).unwrap();
     // What is not acknowledged in time may be there all the same.
     eventually(async || {
-        let poison = Publish { topic: &topic, key: b"key", value: b"\x09poison", traceparent: None, reason: None };
+        let poison = Publish { topic: &topic, key: Some(b"key"), value: b"\x09poison", traceparent: None, reason: None };
         producer.publish(&[poison]).await[0].is_ok()
     })
     .await;
@@ -199,7 +199,7 @@ async fn how_far_a_group_is_behind_and_what_the_recorder_writes_are_told() {
     let Some(mut on_kafka) = queue::on_kafka_unrecorded().await else { return };
     accepted_by_kafka(&on_kafka, |_| new(message(Category::Otp))).await;
     let lanes = vec![on_kafka.topics.messages(Lane::Urgent)];
-    let behind = Consumer::start(&on_kafka.brokers, &format!("{}-behind", lanes[0]), lanes, |_| {}).unwrap();
+    let behind = Consumer::start(&on_kafka.brokers, &format!("{}-behind", lanes[0]), lanes, Pace::AtOnce, |_| {}).unwrap();
     let taken = std::sync::Mutex::new(Vec::new());
     let take = || {
         let mut taken = taken.lock().unwrap();
@@ -287,15 +287,17 @@ async fn a_topic_that_nobody_takes_from_pauses_and_then_goes_on_where_it_was() {
     let (name, group) = (servers::fresh_name(), servers::fresh_name());
     let topics = Topics::new(&name);
     topics.ensure(&brokers, 2, 1).await.unwrap();
-    let (topic, producer) = (topics.messages(Lane::Bulk), Producer::new(&brokers).unwrap());
+    let (topic, producer) = (topics.messages(Lane::Bulk), Producer::new(&brokers, &topics).unwrap());
     let numbers: Vec<[u8; 8]> = (0..PUBLISHED).map(|number| (number as u64).to_be_bytes()).collect();
     for numbers in numbers.chunks(AT_ONCE) {
-        let records: Vec<Publish> =
-            numbers.iter().map(|number| Publish { topic: &topic, key: number, value: number, traceparent: None, reason: None }).collect();
+        let records: Vec<Publish> = numbers
+            .iter()
+            .map(|number| Publish { topic: &topic, key: Some(number), value: number, traceparent: None, reason: None })
+            .collect();
         // What is not acknowledged in time comes twice, which is no matter here.
         eventually(async || producer.publish(&records).await.iter().all(Result::is_ok)).await;
     }
-    let consumer = Consumer::start(&brokers, &group, vec![topic], |_| {}).unwrap();
+    let consumer = Consumer::start(&brokers, &group, vec![topic], Pace::AtOnce, |_| {}).unwrap();
     // For as many looks in a row it has stayed what it was.
     let (kept, looks) = (std::sync::Mutex::new((0, 0)), 100);
     eventually(async || {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use serde_json::json;
-use tidings::queue::kafka::{Consumer, Producer, Publish, Topics, positions};
+use tidings::queue::kafka::{Consumer, Pace, Producer, Publish, Topics, positions};
 use tidings_core::message::Lane;
 
 use super::{
@@ -146,8 +146,8 @@ async fn twice(lasts: Duration, cluster: &Cluster) {
     let topics = Topics::new("tidings");
     let names: Vec<String> = Lane::ALL.iter().map(|lane| topics.messages(*lane)).collect();
     let brokers = cluster.kafka();
-    let reader = Consumer::start(&brokers, "repeater", names.clone(), |_| {}).unwrap();
-    let producer = Producer::new(&brokers).unwrap();
+    let reader = Consumer::start(&brokers, "repeater", names.clone(), Pace::AtOnce, |_| {}).unwrap();
+    let producer = Producer::new(&brokers, &topics).unwrap();
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
     let until = tokio::time::sleep(lasts);
     tokio::pin!(until);
@@ -156,7 +156,8 @@ async fn twice(lasts: Duration, cluster: &Cluster) {
             for record in reader.take(topic, 100) {
                 // Under another key it may go to another partition, and to another worker at the same time.
                 if seen.insert(record.value.clone()) {
-                    let copy = Publish { topic: name, key: &record.value[1..9], value: &record.value, traceparent: None, reason: None };
+                    let copy =
+                        Publish { topic: name, key: Some(&record.value[1..9]), value: &record.value, traceparent: None, reason: None };
                     assert!(producer.publish(&[copy]).await[0].is_ok());
                 }
                 reader.finish(record.token);

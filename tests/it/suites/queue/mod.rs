@@ -107,7 +107,7 @@ pub async fn on_servers(store: Arc<PostgresStore>, redis: &str, brokers: String)
     let metrics = Arc::new(Metrics::new());
     let observed = (Arc::clone(&metrics), Clock::system());
     let writes = Recorder::start(&brokers, &recorder, &topics, envelopes.clone(), Arc::clone(&store), Arc::default(), observed).unwrap();
-    let producer = Producer::new(&brokers).unwrap();
+    let producer = Producer::new(&brokers, &topics).unwrap();
     let parts = Parts {
         store: Arc::clone(&store),
         shared,

@@ -19,7 +19,7 @@ fn message() -> MessageId {
 }
 
 fn write(id: MessageId, owner: i64, state: ClaimState, number: u32, lease: Duration) -> ClaimWrite {
-    ClaimWrite { id, owner, state, number, lease, keep: LONG, body: format!("{owner}/{number}").into_bytes() }
+    ClaimWrite { id, owner, state, unseen: false, number, lease, keep: LONG, body: format!("{owner}/{number}").into_bytes() }
 }
 
 async fn claim(shared: &Arc<dyn Shared>, write: ClaimWrite) -> ClaimAnswer {
@@ -43,6 +43,21 @@ pub async fn a_claim_is_held_until_its_lease_is_over(shared: Arc<dyn Shared>) {
     assert_eq!(claim(&shared, write(id, 1, ClaimState::Between, 1, SHORT)).await, ClaimAnswer::Written);
     lease_is_over(&shared, id).await;
     assert_eq!(claim(&shared, write(id, 2, ClaimState::Open, 2, LONG)).await, ClaimAnswer::Written);
+}
+
+pub async fn whoever_has_not_looked_gets_a_claim_only_where_there_is_none(shared: Arc<dyn Shared>) {
+    let id = message();
+    let unseen = |owner, number| ClaimWrite { unseen: true, ..write(id, owner, ClaimState::Open, number, SHORT) };
+    assert_eq!(claim(&shared, unseen(1, 1)).await, ClaimAnswer::Written);
+    assert_eq!(claim(&shared, unseen(1, 1)).await, ClaimAnswer::Lost, "its own, from before");
+    lease_is_over(&shared, id).await;
+    assert_eq!(claim(&shared, unseen(2, 2)).await, ClaimAnswer::Lost, "whatever it is that the lease left");
+    assert_eq!(shared.claims(&[id]).await.unwrap()[0].as_ref().unwrap().owner, 1);
+    shared.claim(&[write(id, 1, ClaimState::Between, 1, Duration::ZERO)]).await.unwrap();
+    let other = message();
+    assert!(shared.cancel(other, LONG).await.unwrap());
+    let cancelled = ClaimWrite { unseen: true, ..write(other, 1, ClaimState::Open, 1, LONG) };
+    assert_eq!(claim(&shared, cancelled).await, ClaimAnswer::Lost);
 }
 
 pub async fn whoever_comes_after_a_lease_must_know_of_the_open_attempt(shared: Arc<dyn Shared>) {

@@ -1,4 +1,4 @@
-//! Group commit: callers that ask for the same thing at the same time share one transaction.
+//! Group commit: callers that ask for the same thing at the same time share one transaction, or one round trip.
 //!
 //! The first waits for nobody; those that come while all lanes are busy go together in the next batch. So the batch grows
 //! with the load by itself, and one commit's fsync is paid by many. A batch that fails because the server is away fails for
@@ -50,7 +50,7 @@ impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Group<Q, A> {
 
     pub async fn ask(&self, request: Q) -> Result<A, Error> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Error::Unavailable(anyhow::anyhow!("the store was closed"));
+        let gone = || Error::Unavailable(anyhow::anyhow!("it was closed"));
         self.requests.send((request, reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
