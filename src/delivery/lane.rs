@@ -30,6 +30,8 @@ const LINE_LASTS: usize = 3;
 pub struct LaneState {
     pub permits: Arc<Semaphore>,
     pub woken: Notify,
+    /// For what came beside the rows.
+    pub brought: Notify,
     /// Messages that hold a permit and wait for room.
     waiting: AtomicUsize,
     full: AtomicBool,
@@ -76,6 +78,7 @@ impl LaneState {
         Self {
             permits: Arc::new(Semaphore::new(permits)),
             woken: Notify::new(),
+            brought: Notify::new(),
             waiting: AtomicUsize::new(0),
             full: AtomicBool::new(true),
             went: Mutex::default(),

@@ -21,14 +21,16 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
+use crate::clock::Clock;
+
 /// Records of one topic that wait, at most; and how few there must be before more are fetched.
 const HIGH: usize = 2_000;
 const LOW: usize = 500;
 /// How long a partition that is taken away is waited for.
 const FINISHING: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
-/// Polls between two commits when many records come.
-const COMMIT_EVERY: u32 = 500;
+/// Between two commits while records come: as much as that is repeated after a crash.
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
 /// Polls between two looks at how much waits.
 const BALANCE_EVERY: u32 = 64;
 
@@ -362,6 +364,8 @@ impl Consumer {
 
 fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
     let mut polls: u32 = 0;
+    let clock = Clock::system();
+    let mut committed = clock.moment();
     while !shared.stopping.load(Ordering::Relaxed) {
         let quiet = match consumer.poll(POLL) {
             Some(Ok(message)) => {
@@ -375,8 +379,10 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
             None => true,
         };
         polls = polls.wrapping_add(1);
-        if quiet || polls.is_multiple_of(COMMIT_EVERY) {
+        let now = clock.moment();
+        if quiet || now.since(committed) >= COMMIT_EVERY {
             shared.commit(consumer, CommitMode::Async);
+            committed = now;
         }
         if quiet || polls.is_multiple_of(BALANCE_EVERY) {
             shared.balance(consumer);

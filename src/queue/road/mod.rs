@@ -232,7 +232,7 @@ impl Road {
         let woken = intake.clone();
         let arrived = move |topic: usize| {
             if let Some(lane) = Lane::from_index(topic) {
-                woken.wake(lane);
+                woken.wake_for_brought(lane);
             }
         };
         let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, Pace::AtOnce, arrived)?;
@@ -365,18 +365,28 @@ impl Messages for Road {
     }
 
     async fn lease(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
-        self.take(lane, lease, now, most).await
+        self.take_rows(lane, lease, now, most).await
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
+        self.ask_store(self.parts.store.next_due(lane)).await
+    }
+
+    fn brings(&self) -> bool {
+        true
+    }
+
+    async fn take_brought(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
+        Ok(self.take_records(lane, lease, now, most).await)
+    }
+
+    fn next_brought(&self, lane: Lane) -> Option<Timestamp> {
         let (put_off, has_room) = {
             let hands = self.hands();
             (hands.put_off.next(lane), hands.put_off.has_room(lane))
         };
         let waits = has_room && self.consumer.get().is_some_and(|consumer| consumer.waiting(lane.index()) > 0);
-        let ours = if waits { Some(self.parts.clock.now()) } else { put_off };
-        let stored = self.ask_store(self.parts.store.next_due(lane)).await.unwrap_or(None);
-        Ok([ours, stored].into_iter().flatten().min())
+        if waits { Some(self.parts.clock.now()) } else { put_off }
     }
 
     fn let_go(&self, id: MessageId) {

@@ -68,19 +68,18 @@ impl Verdict {
 }
 
 impl Road {
-    pub(super) async fn take(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
+    pub(super) async fn take_records(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Vec<Taken> {
         let arrived = self.arrived(lane, now, most).await;
-        let mut taken = self.sort_records(arrived, lease, now).await;
-        if taken.len() < most {
-            match self.ask_store(self.parts.store.lease(lane, lease, now, most - taken.len())).await {
-                Ok(rows) => taken.extend(self.sort_rows(rows, lease).await),
-                // Kafka alone is enough to go on with, and what it brought is in our hands already.
-                Err(error) if error.is_unavailable() => {}
-                Err(error) if taken.is_empty() => return Err(error),
-                Err(error) => tracing::warn!(lane = lane.as_str(), error = &error as &dyn std::error::Error, "no rows could be taken"),
-            }
+        self.sort_records(arrived, lease, now).await
+    }
+
+    pub(super) async fn take_rows(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
+        match self.ask_store(self.parts.store.lease(lane, lease, now, most)).await {
+            Ok(rows) => Ok(self.sort_rows(rows, lease).await),
+            // Kafka alone is enough to go on with.
+            Err(error) if error.is_unavailable() => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
-        Ok(taken)
     }
 
     /// Records of a lane, those that were put off and are due first.

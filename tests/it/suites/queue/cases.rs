@@ -46,7 +46,10 @@ async fn accept(queue: &Queue, message: Message) -> MessageId {
 }
 
 async fn take_now(queue: &Queue, lane: Lane) -> Vec<Taken> {
-    queue.lease(lane, lease(ME), Clock::system().now(), 10).await.unwrap()
+    let now = Clock::system().now();
+    let mut taken = queue.lease(lane, lease(ME), now, 10).await.unwrap();
+    taken.extend(queue.take_brought(lane, lease(ME), now, 10 - taken.len()).await.unwrap());
+    taken
 }
 
 /// Waits until something of a lane is there to be taken.
