@@ -10,6 +10,7 @@ mod envelopes;
 mod faults;
 mod harness;
 mod migrations;
+mod patience;
 mod servers;
 mod suites;
 mod torture;

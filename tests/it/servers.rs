@@ -47,19 +47,3 @@ pub fn chromedriver() -> Option<String> {
 pub fn fresh_name() -> String {
     format!("test-{}", uuid::Uuid::from_u128(rand_id()).simple())
 }
-
-/// Waits until a condition holds, half a minute at most: what a broker tells every few seconds comes late on a busy machine.
-pub async fn eventually(condition: impl AsyncFn() -> bool) {
-    within(std::time::Duration::from_secs(30), "the condition", condition).await;
-}
-
-/// Waits until a condition holds, and fails if it does not within `most`.
-pub async fn within(most: std::time::Duration, what: &str, condition: impl AsyncFn() -> bool) {
-    let mut look_again = tokio::time::interval(std::time::Duration::from_millis(10));
-    let holds = async {
-        while !condition().await {
-            look_again.tick().await;
-        }
-    };
-    assert!(tokio::time::timeout(most, holds).await.is_ok(), "{what} does not hold within {most:?}");
-}

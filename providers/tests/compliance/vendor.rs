@@ -94,9 +94,8 @@ async fn serve(mut stream: TcpStream, wire: Wire, read: Arc<AtomicUsize>, log: A
             Wire::Close => {}
             Wire::CutShort => stream.write_all(promise.as_bytes()).await.unwrap(),
             Wire::ResetInside => {
+                // What has arrived is read before the reset that follows it.
                 stream.write_all(promise.as_bytes()).await.unwrap();
-                // Without a pause the reset overtakes the head, which is another case.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 stream.set_zero_linger().unwrap();
             }
             Wire::SilenceInside => {

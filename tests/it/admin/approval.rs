@@ -7,7 +7,7 @@ use super::{
     browser::{Browser, Light, Screen},
     world::{PASSWORD, World},
 };
-use crate::servers::eventually;
+use crate::patience::eventually;
 
 async fn ask_for_an_app(browser: &Browser, name: &str) -> String {
     browser.goto("/admin/apps").await;

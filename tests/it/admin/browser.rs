@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use thirtyfour::{Capabilities, WebDriver, error::WebDriverResult, prelude::*};
 
 use super::world::{PASSWORD, World};
-use crate::servers;
+use crate::{
+    patience::{eventually, within},
+    servers,
+};
 
 #[derive(Clone, Copy)]
 pub enum Screen {
@@ -71,7 +74,7 @@ impl Browser {
         self.fill("password", PASSWORD).await;
         self.click(".login button").await;
         // A password costs the server a moment, and a click does not always wait for the answer.
-        servers::eventually(async || self.path().await == "/admin").await;
+        eventually(async || self.path().await == "/admin").await;
     }
 
     pub async fn fill(&self, id: &str, text: &str) {
@@ -94,7 +97,7 @@ impl Browser {
             Ok(element) => element.text().await.is_ok_and(|text| text.contains(words)),
             Err(_) => false,
         };
-        servers::within(std::time::Duration::from_secs(10), &format!("{css} that says {words:?}"), says).await;
+        within(std::time::Duration::from_secs(10), &format!("{css} that says {words:?}"), says).await;
     }
 
     pub async fn path(&self) -> String {

@@ -6,7 +6,7 @@ use super::{
     browser::{Browser, Light, Screen},
     world::{NUMBER, TEXT, World},
 };
-use crate::servers::eventually;
+use crate::patience::eventually;
 
 /// Every page that an admin sees; `{message}` is a message's id.
 const PAGES: [(&str, &str); 14] = [

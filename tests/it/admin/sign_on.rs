@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     control::identity_provider::{IdentityProvider, Twist},
-    servers::eventually,
+    patience::eventually,
 };
 
 const BY_SIGN_ON: &str = ".login a.button";

@@ -9,7 +9,7 @@ use axum::{Router, body::Bytes, extract::State, routing::post};
 use tidings_core::message::Status;
 
 use super::world::{NUMBER, TEXT, World};
-use crate::servers::eventually;
+use crate::patience::eventually;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const KEY: &str = "tk_live_0123456789abcdef0123456789abcdef01";

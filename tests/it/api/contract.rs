@@ -91,7 +91,7 @@ async fn metrics_name_what_was_promised() {
 #[tokio::test]
 async fn readiness_says_what_it_stands_on() {
     let app = App::start().await;
-    crate::servers::eventually(async || app.get("", "/readyz").await.status == 200).await;
+    crate::patience::eventually(async || app.get("", "/readyz").await.status == 200).await;
     let ready = app.get("", "/readyz").await.json();
     assert_eq!((&ready["status"], &ready["dependencies"][0]["name"]), (&Value::from("ready"), &Value::from("database")));
     app.node.readiness.drain();

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::{
     faults::node::{KEY, Node},
-    servers::eventually,
+    patience::eventually,
 };
 
 const BOOTSTRAP: &str = "[[apps.templates]]\nname = \"news\"\nchannel = \"sms\"\ncategory = \"marketing\"\ntext = \"News for {{ name }}\"\n\

@@ -103,7 +103,7 @@ async fn an_order_waits_for_what_kafka_holds_and_no_store_has_seen() {
     assert!(control.snapshot().erasures().next().is_some(), "the order is forgotten");
 
     kafka.record();
-    crate::servers::within(Duration::from_secs(30), "the deletion", async || retention.carry_out(&order).await.unwrap()).await;
+    crate::patience::within(Duration::from_secs(30), "the deletion", async || retention.carry_out(&order).await.unwrap()).await;
     assert!(control.snapshot().erasures().next().is_none());
     assert!(kafka.road.get(id).await.unwrap().is_none());
 }
@@ -115,7 +115,7 @@ async fn a_suppression_outlives_its_recipients_data_without_showing_them() {
     let to = Redacted::new(TO.to_owned());
     app.node.control.opt_out(&actor, &to, None, "wrote STOP to us").await.unwrap();
     app.node.control.order_erasure(&actor, &to).await.unwrap();
-    crate::servers::eventually(async || app.node.control.snapshot().erasures().next().is_none()).await;
+    crate::patience::eventually(async || app.node.control.snapshot().erasures().next().is_none()).await;
     let snapshot = app.node.control.snapshot();
     let kept = snapshot.suppressions().next().unwrap();
     assert_eq!((kept.masked.as_str(), kept.reason.as_str()), ("[erased]", "[erased]"));

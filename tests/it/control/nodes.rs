@@ -11,6 +11,7 @@ use tidings_core::message::{Category, Channel};
 use crate::{
     faults::node::{KEY, Node},
     harness::App,
+    patience::within,
     servers,
 };
 
@@ -68,7 +69,7 @@ impl Process {
     async fn refuses(&self, what: &str, path: &str, token: &str) {
         let clock = Clock::system();
         let began = clock.moment();
-        servers::within(MOST, what, async || self.get(path, token).await == 401).await;
+        within(MOST, what, async || self.get(path, token).await == 401).await;
         println!("{what}: refused there after {:?}", clock.moment().since(began));
     }
 }
@@ -89,7 +90,7 @@ async fn what_one_ends_the_other_refuses(settings: &str) {
     assert_eq!(status, 201, "{key}");
     // A node asks for what it does not know, but not more than four times a second.
     let known = "a new key is good on the other node";
-    servers::within(MOST, known, async || there.get("/v1/messages", text(&key["secret"])).await == 200).await;
+    within(MOST, known, async || there.get("/v1/messages", text(&key["secret"])).await == 200).await;
     let exchange = [("grant_type", "client_credentials"), ("client_id", text(&key["id"])), ("client_secret", text(&key["secret"]))];
     let (_, tokens) = here.form(&exchange).await;
     assert_eq!(there.get("/v1/messages", text(&tokens["access_token"])).await, 200);
@@ -148,7 +149,7 @@ async fn the_pages_of_each_process_count_what_all_of_them_did() {
     let (here, there) = (one().await, one().await);
     here.node.metrics.accepted(Channel::Sms, Category::Otp).inc_by(3);
     let heard = |app: &App| app.node.metrics.elsewhere().values().map(|totals| totals.accepted).collect::<Vec<_>>();
-    servers::within(MOST, "the other's count", async || heard(&there) == [3]).await;
+    within(MOST, "the other's count", async || heard(&there) == [3]).await;
     assert_eq!(heard(&here), [0], "one does not hear itself");
     drop((here.stop().await, there.stop().await));
 }

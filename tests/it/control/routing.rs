@@ -12,7 +12,7 @@ use tidings_core::message::Status;
 
 use crate::{
     harness::{App, LIVE},
-    servers::within,
+    patience::within,
 };
 
 const RECIPIENTS: u32 = 60;

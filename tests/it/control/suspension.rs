@@ -13,7 +13,7 @@ use tidings::{
 
 use crate::{
     harness::{App, LIVE},
-    servers::{eventually, within},
+    patience::{eventually, within},
 };
 
 async fn record(app: &App, id: &str) -> Record {

@@ -28,7 +28,7 @@ pub fn text(value: &Value) -> &str {
 
 /// As long as a revocation may take.
 async fn within_five_seconds(what: &str, holds: impl AsyncFn() -> bool) {
-    crate::servers::within(Duration::from_secs(5), what, holds).await;
+    crate::patience::within(Duration::from_secs(5), what, holds).await;
 }
 
 #[tokio::test]

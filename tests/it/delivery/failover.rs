@@ -13,7 +13,7 @@ use tidings_core::{
 };
 
 use super::world::{Does, World, accepts, providers, unavailable};
-use crate::servers::within;
+use crate::patience::within;
 
 /// Whatever a busy machine adds.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -27,7 +27,9 @@ use tidings_core::{
 };
 use tidings_providers::{Accepted, Code, Provider, Receipt, ReceiptError, ReceiptRequest, Submission, SubmitError};
 
-use crate::suites::messages::samples;
+use crate::{patience::answer_within, suites::messages::samples};
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a provider does with its next call.
 #[derive(Clone, Debug)]
@@ -225,20 +227,11 @@ impl World {
         self.store.get(id).await.unwrap().unwrap()
     }
 
-    /// Waits until the message is as wanted; fails after ten seconds.
+    /// Waits until the message is as wanted.
     pub async fn until(&self, id: MessageId, wanted: impl Fn(&Record) -> bool) -> Record {
-        let waiting = async {
-            loop {
-                let record = self.record(id).await;
-                if wanted(&record) {
-                    return record;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        match tokio::time::timeout(Duration::from_secs(10), waiting).await {
-            Ok(record) => record,
-            Err(_) => panic!("{id} stayed {:?}", self.record(id).await),
+        match answer_within(PATIENCE, async || Some(self.record(id).await).filter(|record| wanted(record))).await {
+            Some(record) => record,
+            None => panic!("{id} stayed {:?}", self.record(id).await),
         }
     }
 

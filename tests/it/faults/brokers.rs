@@ -9,10 +9,7 @@ use super::{
     TestVendor,
     settings::{KEY, free_address, log, start},
 };
-use crate::{
-    servers::{self, within},
-    torture::Server,
-};
+use crate::{patience::within, servers, torture::Server};
 
 /// What brokers and a debug build need on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

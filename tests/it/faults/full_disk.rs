@@ -15,7 +15,7 @@ use super::{
     node::{KEY, Node},
     vendor::TestVendor,
 };
-use crate::servers::within;
+use crate::patience::within;
 
 /// Room for the store and a few hundred messages, quickly filled.
 const DISK: &str = "size=24m";

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::{sync::RwLock, task::JoinSet};
 
 use super::{node::Node, vendor::TestVendor};
-use crate::servers::within;
+use crate::patience::{let_pass, within};
 
 const KILLS: usize = 10;
 /// Attempts open at each kill, as the vendor counts them.
@@ -137,12 +137,13 @@ async fn send_until(stop: Arc<AtomicBool>, node: Arc<RwLock<Node>>, sender: usiz
                     accepted.lock().unwrap().push(Accepted { id: answer["id"].as_str().unwrap().to_owned(), category });
                     break;
                 }
-                Ok(answer) if answer.status() == 409 || answer.status() == 503 => tokio::time::sleep(PACE).await,
-                Ok(answer) => panic!("{}: {}", answer.status(), answer.text().await.unwrap()),
-                Err(_) => tokio::time::sleep(PACE).await,
+                Ok(answer) if answer.status() != 409 && answer.status() != 503 => {
+                    panic!("{}: {}", answer.status(), answer.text().await.unwrap())
+                }
+                Ok(_) | Err(_) => let_pass(PACE).await,
             }
         }
-        tokio::time::sleep(PACE).await;
+        let_pass(PACE).await;
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tempfile::TempDir;
 use tidings::clock::Clock;
 use tidings_core::time::Timestamp;
@@ -13,7 +13,10 @@ use super::{
     node::{KEY, Node},
     vendor::TestVendor,
 };
-use crate::servers;
+use crate::{
+    patience::{answer_within, eventually},
+    servers,
+};
 
 /// Not the key that the embedded installation made for itself.
 const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
@@ -27,6 +30,8 @@ const OUT: u64 = 20;
 const AHEAD: Duration = Duration::from_secs(20);
 const CLOSED: [&str; 7] = ["submitted", "delivered", "undelivered", "failed", "expired", "cancelled", "unknown"];
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The channel on which the database tells workers that messages have come.
+const TELLS_WORKERS: &str = "tidings_due";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_to_postgresql_that_is_killed_half_way_and_repeated_loses_and_doubles_nothing() {
@@ -84,24 +89,17 @@ fn bodies(send_at: Timestamp) -> Vec<Value> {
 /// Sends them in one batch, as often as it takes to be answered; the ids of all.
 async fn send(node: &Node, bodies: &[Value]) -> Vec<String> {
     let mut last = Value::Null;
-    let ids = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let sending = node.client.post(node.url("/v1/messages/batch")).bearer_auth(KEY).json(&json!({"messages": bodies})).send();
-            let answer: Value = sending.await.unwrap().json().await.unwrap();
-            let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let ids: Vec<String> = results.iter().filter_map(|result| result["id"].as_str().map(str::to_owned)).collect();
-            if ids.len() == bodies.len() {
-                return ids;
-            }
-            // Just started: nobody knows yet which keys were used.
-            last = results.first().cloned().unwrap_or(answer);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+    let ids = answer_within(PATIENCE, async || {
+        let sending = node.client.post(node.url("/v1/messages/batch")).bearer_auth(KEY).json(&json!({"messages": bodies})).send();
+        let answer: Value = sending.await.unwrap().json().await.unwrap();
+        let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ids: Vec<String> = results.iter().filter_map(|result| result["id"].as_str().map(str::to_owned)).collect();
+        // Just started: nobody knows yet which keys were used.
+        last = results.first().cloned().unwrap_or(answer);
+        (ids.len() == bodies.len()).then_some(ids)
     });
-    match ids.await {
-        Ok(ids) => ids,
-        Err(_) => panic!("the batch was not taken: {last:#}\n{}", node.log()),
-    }
+    let Some(ids) = ids.await else { panic!("the batch was not taken: {last:#}\n{}", node.log()) };
+    ids
 }
 
 async fn climb(database: &str, services: &str) {
@@ -111,9 +109,9 @@ async fn climb(database: &str, services: &str) {
     let send_at = Clock::system().now() + AHEAD;
     let bodies = bodies(send_at);
     let sent = Sent { ids: send(&node, &bodies).await, bodies };
-    servers::eventually(async || vendor.open_and_processed().await.0 == OUT).await;
+    eventually(async || vendor.open_and_processed().await.0 == OUT).await;
     node.kill().await;
-    servers::eventually(async || vendor.open_and_processed().await.0 == 0).await;
+    eventually(async || vendor.open_and_processed().await.0 == 0).await;
     vendor.switch(json!({"latency_ms": 5})).await;
 
     std::fs::write(home.path().join("other.key"), MASTER_KEY).unwrap();
@@ -147,23 +145,16 @@ async fn climb(database: &str, services: &str) {
 
 /// Kills a move that has carried some messages and not all.
 async fn move_half_way(node: &Node, database: &str) {
+    let mut due = PgListener::connect(database).await.unwrap();
+    due.listen(TELLS_WORKERS).await.unwrap();
     let mut moving = node.command("move").kill_on_drop(true).spawn().unwrap();
-    let mut connection = PgConnection::connect(database).await.unwrap();
-    let all = WAITING + SCHEDULED + HELD;
-    let carried = tokio::time::timeout(PATIENCE, async {
-        loop {
-            // Until the schema is there, nothing is.
-            let count: i64 = sqlx::query_scalar("SELECT count(*) FROM messages").fetch_one(&mut connection).await.unwrap_or(0);
-            if count > 0 {
-                return usize::try_from(count).unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    let carried = carried.await.expect("it carries something");
+    tokio::time::timeout(PATIENCE, due.recv()).await.expect("it carries something").unwrap();
     moving.kill().await.unwrap();
+    let mut connection = PgConnection::connect(database).await.unwrap();
+    let carried: i64 = sqlx::query_scalar("SELECT count(*) FROM messages").fetch_one(&mut connection).await.unwrap();
+    let (carried, all) = (usize::try_from(carried).unwrap(), WAITING + SCHEDULED + HELD);
     println!("killed when {carried} of {all} messages had been carried over");
-    assert!(carried < all, "it was done before it could be killed: nothing was shown");
+    assert!((1..all).contains(&carried), "it was done before it could be killed: nothing was shown");
 }
 
 /// Moves, and returns what it says first.

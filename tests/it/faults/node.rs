@@ -11,9 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-/// A debug build on a busy machine starts within a few seconds.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+use crate::patience;
 
 pub const KEY: &str = "tk_live_canarykey0123456789abcdef0123456789ab";
 
@@ -64,20 +62,8 @@ impl Node {
     }
 
     async fn ready(&mut self) {
-        let ready = tokio::time::timeout(READY_WITHIN, async {
-            loop {
-                if let Some(status) = self.child.try_wait().unwrap() {
-                    panic!("it ended with {status}:\n{}", self.log());
-                }
-                let answer = self.client.get(self.url("/readyz")).send().await;
-                if answer.is_ok_and(|answer| answer.status().is_success()) {
-                    return;
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        });
-        if ready.await.is_err() {
-            panic!("it was not ready in time:\n{}", self.log());
+        if let Err(instead) = patience::ready(&mut self.child, self.address).await {
+            panic!("it {instead}:\n{}", self.log());
         }
     }
 
@@ -129,19 +115,11 @@ impl Node {
 
     /// Waits until a message's status is one of those.
     pub async fn until_status(&self, id: &str, statuses: &[&str], within: Duration) -> Value {
-        let mut last = Value::Null;
-        let found = tokio::time::timeout(within, async {
-            loop {
-                last = self.message(id).await;
-                if statuses.contains(&last["status"].as_str().unwrap()) {
-                    return last.clone();
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        });
+        let wanted = |message: &Value| statuses.contains(&message["status"].as_str().unwrap());
+        let found = patience::answer_within(within, async || Some(self.message(id).await).filter(wanted));
         match found.await {
-            Ok(message) => message,
-            Err(_) => panic!("{id} never became {}: {last:#}\n{}", statuses.join(" or "), self.log()),
+            Some(message) => message,
+            None => panic!("{id} never became {}: {:#}\n{}", statuses.join(" or "), self.message(id).await, self.log()),
         }
     }
 }

@@ -12,7 +12,8 @@ use super::{
     acl::{self, On, Right, Rule},
 };
 use crate::{
-    servers::{self, eventually},
+    patience::{answer_within, eventually},
+    servers,
     torture::Server,
 };
 
@@ -69,28 +70,18 @@ async fn goes_on(services: &str, away: &str, says: &str) {
     let address = free_address().await;
     let mut child = start(&home, "serve", &address, services, &vendor.account("a", "receipts = false"));
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
-    let sent = tokio::time::timeout(PATIENCE, async {
-        loop {
-            assert!(child.try_wait().unwrap().is_none(), "it ended:\n{}", log(home.path()));
-            let body = json!({"to": "+4915112345678", "text": "Hello", "category": "otp"});
-            let answer =
-                client.post(format!("http://{address}/v1/messages")).bearer_auth(KEY).header("idempotency-key", "once").json(&body).send();
-            if let Ok(answer) = answer.await
-                && answer.status() == 202
-            {
-                return answer.json::<serde_json::Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    let body = json!({"to": "+4915112345678", "text": "Hello", "category": "otp"});
+    let send =
+        || client.post(format!("http://{address}/v1/messages")).bearer_auth(KEY).header("idempotency-key", "once").json(&body).send();
+    let sent = answer_within(PATIENCE, async || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended:\n{}", log(home.path()));
+        send().await.ok().filter(|answer| answer.status() == 202)
     });
-    let Ok(id) = sent.await else { panic!("nothing was accepted:\n{}", log(home.path())) };
-    tokio::time::timeout(PATIENCE, async {
-        while vendor.processed().await.get(&id) != Some(&1) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("{id} never reached the vendor:\n{}", log(home.path())));
+    let Some(answer) = sent.await else { panic!("nothing was accepted:\n{}", log(home.path())) };
+    let answer: serde_json::Value = answer.json().await.unwrap();
+    let id = answer["id"].as_str().unwrap();
+    let reached = answer_within(PATIENCE, async || vendor.processed().await.get(id).copied().filter(|times| *times == 1));
+    assert!(reached.await.is_some(), "{id} never reached the vendor:\n{}", log(home.path()));
     eventually(async || {
         let ready: serde_json::Value = client.get(format!("http://{address}/readyz")).send().await.unwrap().json().await.unwrap();
         let named = ready["dependencies"].as_array().unwrap().iter().find(|dependency| dependency["name"] == away).unwrap().clone();

@@ -14,7 +14,8 @@ use tidings_core::{
 
 use super::wires::{accepted_by_kafka, by_wire, wire_to};
 use crate::{
-    servers::{self, eventually},
+    patience::eventually,
+    servers,
     suites::{
         messages::samples::{ended, opened},
         queue::{

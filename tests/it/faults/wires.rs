@@ -21,7 +21,8 @@ use tidings_core::{
 
 use super::node::{KEY, Node};
 use crate::{
-    servers::{self, eventually, within},
+    patience::{eventually, within},
+    servers,
     suites::queue::{
         self,
         cases::{message, new},

@@ -143,7 +143,7 @@ impl App {
 
     /// Looks a message up until it is in this status.
     pub async fn until(&self, key: &str, id: &str, status: &str) -> Value {
-        crate::servers::eventually(async || self.get(key, &format!("/v1/messages/{id}")).await.json()["status"] == status).await;
+        crate::patience::eventually(async || self.get(key, &format!("/v1/messages/{id}")).await.json()["status"] == status).await;
         self.get(key, &format!("/v1/messages/{id}")).await.json()
     }
 }

@@ -5,18 +5,17 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
 use tokio::process::{Child, Command};
 
 use super::{server::Server, wire::Wire};
+use crate::patience;
 
 pub const KEY: &str = "tk_live_torture0123456789abcdef0123456789ab";
 const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 /// The workers' consumer group, as it is called when nobody says otherwise.
 pub const GROUP: &str = "tidings-workers";
-const READY_WITHIN: Duration = Duration::from_secs(90);
 
 pub struct Node {
     pub address: SocketAddr,
@@ -108,21 +107,8 @@ impl Cluster {
 
 impl Node {
     async fn until_ready(&mut self) {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
-        let ready = async {
-            loop {
-                if let Some(status) = self.child.try_wait().unwrap() {
-                    panic!("{} ended with {status}:\n{}", self.role, log(&self.folder));
-                }
-                let answer = client.get(format!("http://{}/readyz", self.address)).send().await;
-                if answer.is_ok_and(|answer| answer.status().is_success()) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        if tokio::time::timeout(READY_WITHIN, ready).await.is_err() {
-            panic!("{} was not ready in time:\n{}", self.role, log(&self.folder));
+        if let Err(instead) = patience::ready(&mut self.child, self.address).await {
+            panic!("{} {instead}:\n{}", self.role, log(&self.folder));
         }
     }
 

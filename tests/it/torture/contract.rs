@@ -13,6 +13,7 @@ use super::{
     cluster::{Cluster, KEY},
     server::Server,
 };
+use crate::patience::let_pass;
 
 const PER_S: usize = 50;
 /// At most 1 % more in any ten seconds, and one call more in any one.
@@ -114,11 +115,11 @@ async fn keep(home: &TempDir) {
     let mut cluster = Cluster::start(home.path(), &servers, (&wires, usize::MAX), &provider).await;
     send(&cluster, 0, BACKLOG).await;
     let mut failures = Vec::new();
-    tokio::time::sleep(WARM).await;
+    let_pass(WARM).await;
     let began = vendor.clock.moment();
     let mut phase = async |name: &str, lasts: Duration, kept: bool| {
         let from = vendor.clock.moment();
-        tokio::time::sleep(lasts).await;
+        let_pass(lasts).await;
         let until = vendor.clock.moment();
         let calls = vendor.calls_between(from, until);
         let tens: Vec<usize> = (0..)

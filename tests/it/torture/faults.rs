@@ -3,23 +3,33 @@
 use std::{collections::HashSet, time::Duration};
 
 use serde_json::json;
-use tidings::queue::kafka::{Consumer, Pace, Producer, Publish, Topics, positions};
+use tidings::{
+    clock::Clock,
+    queue::kafka::{Consumer, Pace, Producer, Publish, Topics, positions},
+};
 use tidings_core::message::Lane;
+use tokio::{sync::mpsc, time::timeout_at};
 
 use super::{
     cluster::{Cluster, GROUP},
     server::Server,
     wire::{State, Wire},
 };
-use crate::faults::TestVendor;
+use crate::{
+    faults::TestVendor,
+    patience::{answer_within, let_pass, within},
+};
 
 /// A member that joins and leaves, for so long each.
 const STORM_STEP: Duration = Duration::from_secs(2);
 /// Crashes until one has hit the moment that is meant.
 const MOST_CRASHES: usize = 6;
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Calls that must be out when the vendor's worker is killed.
 const CALLS_OUT: u64 = 3;
+/// Until so many are: the crash before may have taken a worker's claims with it.
+const OUT_WITHIN: Duration = Duration::from_secs(60);
+/// Twice what a call takes then.
+const NOTICED_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct Fault {
     pub name: &'static str,
@@ -73,21 +83,21 @@ impl Fault {
                 for node in nodes {
                     cluster.nodes[*node].kill().await;
                 }
-                tokio::time::sleep(lasts).await;
+                let_pass(lasts).await;
                 for node in nodes {
                     cluster.nodes[*node].start_again().await;
                 }
             }
             What::FreezeNode(node) => {
                 cluster.nodes[node].signal("STOP");
-                tokio::time::sleep(lasts).await;
+                let_pass(lasts).await;
                 cluster.nodes[node].signal("CONT");
             }
             What::Stop(which) | What::KillServers(which) | What::Freeze(which) => self.servers(which, lasts, servers).await,
             What::Cut(_, server) | What::Mute(_, server) => {
                 let state = if matches!(self.what, What::Cut(..)) { State::Cut } else { State::Mute };
                 wires[server].switch(state);
-                tokio::time::sleep(lasts).await;
+                let_pass(lasts).await;
                 wires[server].switch(State::Whole);
             }
             What::Rolling => {
@@ -111,7 +121,7 @@ impl Fault {
                 _ => servers[*server].kill().await,
             }
         }
-        tokio::time::sleep(lasts).await;
+        let_pass(lasts).await;
         for server in which {
             if matches!(self.what, What::Freeze(_)) {
                 servers[*server].thaw();
@@ -125,10 +135,9 @@ impl Fault {
 
 async fn storm(lasts: Duration, cluster: &mut Cluster) {
     cluster.add_worker().await;
-    let until = tokio::time::sleep(lasts);
-    tokio::pin!(until);
-    let mut rounds = 0_u32;
-    while !until.is_elapsed() {
+    let (clock, mut rounds) = (Clock::system(), 0_u32);
+    let until = clock.moment() + lasts;
+    while clock.moment() < until {
         let joined = cluster.nodes.last_mut().unwrap();
         if rounds.is_multiple_of(2) {
             joined.stop().await
@@ -137,7 +146,7 @@ async fn storm(lasts: Duration, cluster: &mut Cluster) {
         }
         joined.start_again().await;
         rounds += 1;
-        tokio::select! { () = &mut until => {}, () = tokio::time::sleep(STORM_STEP) => {} }
+        let_pass(STORM_STEP).await;
     }
     println!("{rounds} times a worker left and another came");
 }
@@ -146,24 +155,22 @@ async fn twice(lasts: Duration, cluster: &Cluster) {
     let topics = Topics::new("tidings");
     let names: Vec<String> = Lane::ALL.iter().map(|lane| topics.messages(*lane)).collect();
     let brokers = cluster.kafka();
-    let reader = Consumer::start(&brokers, "repeater", names.clone(), Pace::AtOnce, |_| {}).unwrap();
+    let (tell, mut arrived) = mpsc::unbounded_channel();
+    let reader = Consumer::start(&brokers, "repeater", names.clone(), Pace::AtOnce, move |topic| tell.send(topic).unwrap_or_default()).unwrap();
     let producer = Producer::new(&brokers, &topics).unwrap();
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
-    let until = tokio::time::sleep(lasts);
-    tokio::pin!(until);
-    while !until.is_elapsed() {
-        for (topic, name) in names.iter().enumerate() {
-            for record in reader.take(topic, 100) {
-                // Under another key it may go to another partition, and to another worker at the same time.
-                if seen.insert(record.value.clone()) {
-                    let copy =
-                        Publish { topic: name, key: Some(&record.value[1..9]), value: &record.value, traceparent: None, reason: None };
-                    assert!(producer.publish(&[copy]).await[0].is_ok());
-                }
-                reader.finish(record.token);
+    let clock = Clock::system();
+    let until = clock.instant(clock.moment() + lasts);
+    while let Ok(Some(topic)) = timeout_at(until, arrived.recv()).await {
+        for record in reader.take(topic, usize::MAX) {
+            // Under another key it may go to another partition, and to another worker at the same time.
+            if seen.insert(record.value.clone()) {
+                let (topic, value) = (&names[topic], &record.value);
+                let copy = Publish { topic, key: Some(&value[1..9]), value, traceparent: None, reason: None };
+                assert!(producer.publish(&[copy]).await[0].is_ok());
             }
+            reader.finish(record.token);
         }
-        tokio::select! { () = &mut until => {}, () = tokio::time::sleep(LOOK_AGAIN) => {} }
     }
     reader.stop().await;
     println!("{} records were published again", seen.len());
@@ -194,7 +201,8 @@ async fn between_publish_and_acknowledge(cluster: &mut Cluster) {
         if hits >= 2 {
             return;
         }
-        tokio::time::sleep(STORM_STEP).await;
+        // Work goes on until the next.
+        let_pass(STORM_STEP).await;
     }
     panic!("no crash fell between publishing and acknowledging");
 }
@@ -202,18 +210,16 @@ async fn between_publish_and_acknowledge(cluster: &mut Cluster) {
 async fn after_acceptance(cluster: &mut Cluster, vendor: &TestVendor) {
     vendor.switch(json!({"latency_ms": 1_000})).await;
     for crash in 1..=MOST_CRASHES {
-        while vendor.open_and_processed().await.0 < CALLS_OUT {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+        within(OUT_WITHIN, "a load of which calls are out", async || vendor.open_and_processed().await.0 >= CALLS_OUT).await;
         // By turns: the one that was not killed last has most of the calls.
         let victim = super::WORKER + (crash + 1) % 2;
         cluster.nodes[victim].kill().await;
         // The vendor notices that its caller is gone.
-        tokio::time::sleep(STORM_STEP).await;
+        let hit = answer_within(NOTICED_WITHIN, async || (vendor.cut().await.processed > 0).then_some(())).await;
         let cut = vendor.cut().await;
         println!("crash {crash}: {} calls cut so far, {} of them processed by the vendor", cut.calls, cut.processed);
         cluster.nodes[victim].start_again().await;
-        if cut.processed > 0 {
+        if hit.is_some() {
             return vendor.switch(json!({"latency_ms": 30})).await;
         }
     }

@@ -20,17 +20,20 @@ use super::{
     cluster::{Cluster, KEY},
     traces,
 };
-use crate::faults::TestVendor;
+use crate::{
+    faults::TestVendor,
+    patience::{answer_within, let_pass},
+};
 
 const SENDERS: usize = 6;
 /// Between two sends of one sender.
 const PACE: Duration = Duration::from_millis(60);
+/// Between a try that failed and the next.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 const TRY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client goes on trying before the send has failed.
 const GIVE_UP: Duration = Duration::from_secs(20);
 const CATEGORIES: [&str; 3] = ["otp", "transactional", "marketing"];
-/// Between two looks at what is still missing.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// After that long, it is worth knowing what one of the last messages waited for.
 const SLOW: Duration = Duration::from_secs(10);
 /// How long claims, leases and offsets may take to be clean once the vendor has everything: a dead worker's claim runs out.
@@ -102,7 +105,7 @@ impl Load {
         let seen = std::mem::take(&mut *self.shared.seen.lock().unwrap());
         let began = self.shared.clock.moment();
         let (mut processed, mut unknown, mut last) = (HashMap::new(), 0, Vec::new());
-        while self.shared.clock.moment().since(began) <= patience {
+        let finished = answer_within(patience, async || {
             processed = vendor.processed().await;
             unknown = 0;
             let missing: Vec<&Sent> = seen.sent.iter().filter(|sent| !processed.contains_key(&sent.id)).collect();
@@ -111,11 +114,13 @@ impl Load {
                 if status(cluster, &sent.id).await.as_deref() == Some("unknown") { unknown += 1 } else { lost.push(sent.id.clone()) }
             }
             if lost.is_empty() && missing.len() <= 100 {
-                break;
+                return Some(());
             }
             last = lost;
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+            None
+        });
+        // What is missing at the end is lost, and the row says so.
+        let _ = finished.await;
         let caught_up = self.shared.clock.moment().since(began);
         if caught_up > SLOW {
             for id in last.iter().take(2) {
@@ -129,14 +134,14 @@ impl Load {
 
     /// Waits until nothing of the load is left anywhere; what is, if it stays.
     async fn until_clean(&self, cluster: &Cluster, seen: &Seen) -> Vec<String> {
-        let began = self.shared.clock.moment();
-        loop {
-            let leftovers = traces::leftovers(cluster, seen.sent.len()).await;
-            if leftovers.is_empty() || self.shared.clock.moment().since(began) > CLEAN_WITHIN {
-                return leftovers;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+        let mut leftovers = vec!["nobody said what is left".to_owned()];
+        let clean = answer_within(CLEAN_WITHIN, async || {
+            leftovers = traces::leftovers(cluster, seen.sent.len()).await;
+            leftovers.is_empty().then_some(())
+        });
+        // What stays is told.
+        let _ = clean.await;
+        leftovers
     }
 }
 
@@ -174,7 +179,7 @@ async fn send(shared: Arc<Shared>, apis: Vec<SocketAddr>, sender: usize, name: S
                 Ok(answer) if answer.status().is_client_error() && answer.status() != 429 && answer.status() != 409 => {
                     panic!("{}: {}", answer.status(), answer.text().await.unwrap())
                 }
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+                _ => let_pass(AGAIN_AFTER).await,
             }
             if shared.clock.moment().since(began) > GIVE_UP {
                 break None;
@@ -192,7 +197,7 @@ async fn send(shared: Arc<Shared>, apis: Vec<SocketAddr>, sender: usize, name: S
                 None => seen.failed += 1,
             }
         }
-        tokio::time::sleep(PACE).await;
+        let_pass(PACE).await;
     }
 }
 

@@ -31,7 +31,7 @@ pub use self::{
     server::Server,
     wire::{State, Wire},
 };
-use crate::faults::TestVendor;
+use crate::{faults::TestVendor, patience::let_pass};
 
 /// How long a fault lasts: full, a pair's, and for a quick look.
 const FULL: Duration = Duration::from_secs(30);
@@ -133,11 +133,11 @@ async fn under_load(fault: &Fault, full: bool) {
         (false, _) => BRIEF,
     };
     let load = Load::start(&cluster, fault.name);
-    tokio::time::sleep(CALM).await;
+    let_pass(CALM).await;
     load.fault_begins();
     fault.happen(lasts, &mut cluster, &mut servers, &wires, &vendor).await;
     load.fault_ends();
-    tokio::time::sleep(CALM).await;
+    let_pass(CALM).await;
     let row = load.finish(&vendor, &cluster, CATCH_UP).await;
     println!("| {} | {row} |", fault.name);
     let p99_at_most = if full { P99_AT_MOST } else { P99_AT_MOST_BESIDE_OTHERS };

@@ -9,6 +9,7 @@ use std::{
 use tokio::process::Child;
 
 use super::wire::Wire;
+use crate::patience::within;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -52,15 +53,8 @@ impl Server {
     }
 
     pub async fn until_it_listens(&mut self) {
-        let listens = async {
-            loop {
-                if tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, listens).await.unwrap_or_else(|_| panic!("{} does not listen", self.kind));
+        let listens = async || tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok();
+        within(PATIENCE, &format!("{} listens", self.kind), listens).await;
     }
 
     pub async fn kill(&mut self) {

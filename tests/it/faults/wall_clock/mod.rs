@@ -10,8 +10,8 @@ mod story;
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tidings_core::simulate::{FaultFigures, PolicyName, run};
-use tokio::task::JoinSet;
 
 use self::story::{STORIES, Story};
 
@@ -67,18 +67,10 @@ async fn play_all() -> Vec<Vec<FaultFigures>> {
     let mut plays: Vec<(usize, u64)> = (0..STORIES.len()).flat_map(|story| (1..=DRAWS).map(move |draw| (story, draw))).collect();
     // The longest run beside all the others.
     plays.sort_by_key(|(story, _)| STORIES[*story].lasts());
-    let (mut played, mut under_way) = (vec![Vec::new(); STORIES.len()], JoinSet::new());
-    while !plays.is_empty() || !under_way.is_empty() {
-        if under_way.len() < AT_ONCE
-            && let Some((story, draw)) = plays.pop()
-        {
-            under_way.spawn(async move { (story, play::play(&STORIES[story], draw).await) });
-            continue;
-        }
-        if let Some(done) = under_way.join_next().await {
-            let (story, figures) = done.unwrap();
-            played[story].push(figures);
-        }
+    let plays = stream::iter(plays.into_iter().rev()).map(async |(story, draw)| (story, play::play(&STORIES[story], draw).await));
+    let (mut played, mut under_way) = (vec![Vec::new(); STORIES.len()], plays.buffer_unordered(AT_ONCE));
+    while let Some((story, figures)) = under_way.next().await {
+        played[story].push(figures);
     }
     played
 }

@@ -13,7 +13,7 @@ use tidings_core::{
 };
 
 use crate::{
-    servers::eventually,
+    patience::eventually,
     suites::messages::samples::{self, ended, opened},
 };
 

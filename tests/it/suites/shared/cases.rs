@@ -8,7 +8,7 @@ use tidings::{
 };
 use tidings_core::id::MessageId;
 
-use crate::servers::eventually;
+use crate::patience::eventually;
 
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(60);
