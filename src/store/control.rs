@@ -5,6 +5,8 @@
 //! transaction or does nothing; it names the revision of each document that it was planned on, so two people who change
 //! the same thing at once cannot lose each other's work. Commits follow one another: sequence and audit chain have no gaps.
 
+pub(super) mod rows;
+
 use async_trait::async_trait;
 use tidings_core::{id::KeyId, time::Timestamp};
 use uuid::Uuid;

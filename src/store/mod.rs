@@ -13,7 +13,9 @@ mod joined;
 mod keys;
 mod listing;
 mod messages;
+mod outcomes;
 pub mod postgres;
+mod rows;
 mod sqlite;
 
 pub use self::{

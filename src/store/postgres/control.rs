@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use sqlx::{Connection, PgConnection, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{Connection, PgConnection, QueryBuilder};
 use tidings_core::{id::KeyId, time::Timestamp};
 use tokio::{sync::Notify, task::JoinHandle};
 use uuid::Uuid;
@@ -19,7 +19,11 @@ use crate::{
     control::audit::{Filter, Head},
     store::{
         self,
-        control::{Change, Columns, Commit, ControlStore, Document, Error, Linked},
+        control::{
+            Change, Commit, ControlStore, Document, Error, Linked,
+            rows::{self, away},
+        },
+        rows::Cells,
     },
 };
 
@@ -62,14 +66,6 @@ fn answer<A>(outcome: Result<A, Error>) -> Result<Result<A, Error>, store::Error
         Err(Error::Store(error)) => Err(error),
         outcome => Ok(outcome),
     }
-}
-
-fn away(error: sqlx::Error) -> Error {
-    Error::Store(error.into())
-}
-
-fn broken(table: &'static str, column: &'static str) -> Error {
-    Error::Store(store::Error::Broken(anyhow::anyhow!("{table}.{column} holds what it must not")))
 }
 
 #[async_trait]
@@ -145,7 +141,7 @@ async fn changes_since(connection: &mut PgConnection, sequence: i64) -> Result<(
     .fetch_all(&mut *read)
     .await
     .map_err(away)?;
-    Ok((head, rows.iter().map(document).collect::<Result<_, _>>()?))
+    Ok((head, rows.iter().map(rows::document).collect::<Result<_, _>>()?))
 }
 
 async fn commit(connection: &mut PgConnection, commit: &Commit) -> Result<i64, Error> {
@@ -154,27 +150,24 @@ async fn commit(connection: &mut PgConnection, commit: &Commit) -> Result<i64, E
         .fetch_one(&mut *write)
         .await
         .map_err(away)?;
-    let sequence: i64 = row.try_get(0).map_err(away)?;
-    let mut head = Head { count: row.try_get(1).map_err(away)?, hash: row.try_get(2).map_err(away)? };
+    let (sequence, mut head) = (row.number("sequence")?, rows::head(&row)?);
     for change in &commit.changes {
         apply(&mut write, change, sequence, commit.at).await?;
     }
     for entry in &commit.audit {
-        let body = serde_json::to_string(entry).map_err(|error| Error::Store(store::Error::Broken(error.into())))?;
-        let number = head.count + 1;
-        let hash = commit.key.link(number, &head.hash, &body);
+        let (body, next) = rows::link(commit, &head, entry)?;
         sqlx::query("INSERT INTO control_audit (number, at, actor, action, object, body, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-            .bind(number)
+            .bind(next.count)
             .bind(entry.at.as_millis())
             .bind(entry.actor.as_str())
             .bind(&entry.action)
             .bind(&entry.object)
             .bind(&body)
-            .bind(&hash)
+            .bind(&next.hash)
             .execute(&mut *write)
             .await
             .map_err(away)?;
-        head = Head { count: number, hash };
+        head = next;
     }
     sqlx::query("UPDATE control_head SET audit_count = $1, audit_hash = $2")
         .bind(head.count)
@@ -216,7 +209,7 @@ async fn audit(connection: &mut PgConnection, filter: &Filter, before: Option<i6
     }
     query.push(" ORDER BY number DESC LIMIT ").push_bind(i64::from(limit));
     let rows = query.build().persistent(false).fetch_all(connection).await.map_err(away)?;
-    rows.iter().map(linked).collect()
+    rows.iter().map(rows::linked).collect()
 }
 
 async fn audit_chain(connection: &mut PgConnection, after: i64, limit: u32) -> Result<Vec<Linked>, Error> {
@@ -227,22 +220,17 @@ async fn audit_chain(connection: &mut PgConnection, after: i64, limit: u32) -> R
             .fetch_all(&mut *connection)
             .await
             .map_err(away)?;
-    rows.iter().map(linked).collect()
+    rows.iter().map(rows::linked).collect()
 }
 
 async fn audit_head(connection: &mut PgConnection) -> Result<Head, Error> {
     let row = sqlx::query("SELECT audit_count, audit_hash FROM control_head").fetch_one(&mut *connection).await.map_err(away)?;
-    Ok(Head { count: row.try_get(0).map_err(away)?, hash: row.try_get(1).map_err(away)? })
+    rows::head(&row)
 }
 
 async fn key_uses(connection: &mut PgConnection) -> Result<Vec<(KeyId, Timestamp)>, Error> {
     let rows = sqlx::query("SELECT key, used_at FROM control_key_uses").fetch_all(&mut *connection).await.map_err(away)?;
-    rows.iter()
-        .map(|row| {
-            let key: Uuid = row.try_get(0).map_err(|_| broken("control_key_uses", "key"))?;
-            Ok((KeyId::from_uuid(key), Timestamp::from_millis(row.try_get(1).map_err(away)?)))
-        })
-        .collect()
+    rows.iter().map(rows::key_use).collect()
 }
 
 async fn apply(write: &mut PgConnection, change: &Change, sequence: i64, at: Timestamp) -> Result<(), Error> {
@@ -264,38 +252,5 @@ async fn apply(write: &mut PgConnection, change: &Change, sequence: i64, at: Tim
         .bind(change.body.as_deref())
         .execute(&mut *write)
         .await;
-    match done {
-        Ok(done) if done.rows_affected() == 1 => Ok(()),
-        Ok(_) => Err(Error::Conflict { kind }),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Exists { kind }),
-        Err(error) => Err(away(error)),
-    }
-}
-
-fn document(row: &PgRow) -> Result<Document, Error> {
-    const TABLE: &str = "control_documents";
-    let kind: &str = row.try_get(0).map_err(away)?;
-    Ok(Document {
-        kind: kind.parse().map_err(|_| broken(TABLE, "kind"))?,
-        id: row.try_get(1).map_err(|_| broken(TABLE, "id"))?,
-        scope: row.try_get(2).map_err(away)?,
-        name: row.try_get(3).map_err(away)?,
-        revision: row.try_get(4).map_err(away)?,
-        sequence: row.try_get(5).map_err(away)?,
-        body: row.try_get(6).map_err(away)?,
-    })
-}
-
-fn linked(row: &PgRow) -> Result<Linked, Error> {
-    Ok(Linked {
-        number: row.try_get(0).map_err(away)?,
-        columns: Columns {
-            at: Timestamp::from_millis(row.try_get(1).map_err(away)?),
-            actor: row.try_get(2).map_err(away)?,
-            action: row.try_get(3).map_err(away)?,
-            object: row.try_get(4).map_err(away)?,
-        },
-        body: row.try_get(5).map_err(away)?,
-        hash: row.try_get(6).map_err(away)?,
-    })
+    rows::applied(kind, done.map(|done| done.rows_affected()))
 }

@@ -10,11 +10,8 @@ use tidings_core::{
 };
 use uuid::Uuid;
 
-use super::read::{number, status};
-use crate::store::{
-    Error, Lease, LeaseOwner, Opening, Taken,
-    codec::{Codec, decode_attempts},
-};
+use super::read::number;
+use crate::store::{Error, Lease, LeaseOwner, Opening, Taken, codec::Codec, rows};
 
 pub(super) const NEXT_DUE: &str = "SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1";
 
@@ -70,18 +67,7 @@ pub async fn lease(
         let due = sqlx::query(TAKE).bind(until).bind(lease.owner).bind(lane).bind(now.as_millis()).bind(limit(most - rows.len()));
         rows.extend(due.fetch_all(connection).await?);
     }
-    let mut taken = Vec::with_capacity(rows.len());
-    for row in &rows {
-        taken.push(Taken {
-            message: codec.message(row.try_get("body")?)?.into(),
-            status: status(row.try_get("status")?)?,
-            attempts: decode_attempts(row.try_get("attempts")?)?,
-            lease,
-        });
-    }
-    // RETURNING promises no order; ids are in the order of acceptance.
-    taken.sort_by_key(|taken| taken.message.id);
-    Ok(taken)
+    rows::taken(&rows, codec, lease)
 }
 
 pub async fn next_due(connection: &mut PgConnection, lane: Lane) -> Result<Option<Timestamp>, Error> {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgConnection, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{PgConnection, QueryBuilder, Row};
 use tidings_core::{
     id::{AppId, MessageId, uuid_v7},
     message::{Lane, Status},
@@ -16,9 +16,10 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     store::{
-        Error, Filter, Page, ReceiptFact, Record, Waiting,
-        codec::{self, Codec, decode_attempts},
+        Error, Filter, Page, Record, Waiting,
+        codec::{self, Codec},
         listing::{PATIENCE, STEP, UNUSUAL, Way},
+        rows,
     },
 };
 
@@ -39,36 +40,11 @@ const COUNT: &str = "SELECT count(*) FROM messages WHERE app = $1 AND id >= $2";
 const WAITING: &str = "SELECT (SELECT count(*) FROM messages WHERE category = $1 AND due_at IS NOT NULL), \
     (SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL AND owner IS NULL ORDER BY due_at LIMIT 1)";
 
-fn record(row: &PgRow, codec: &Codec) -> Result<Record, Error> {
-    let time = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(name)?.map(Timestamp::from_millis));
-    Ok(Record {
-        message: codec.message(row.try_get("body")?)?,
-        status: status(row.try_get("status")?)?,
-        attempts: decode_attempts(row.try_get("attempts")?)?,
-        receipts: Vec::new(),
-        released_at: time("released_at")?,
-        closed_at: time("closed_at")?,
-        due_at: time("due_at")?,
-    })
-}
-
 pub async fn get(connection: &mut PgConnection, codec: &Codec, id: MessageId) -> Result<Option<Record>, Error> {
     let row = sqlx::query(GET).bind(id.uuid()).fetch_optional(&mut *connection).await?;
     let Some(row) = row else { return Ok(None) };
-    let mut record = record(&row, codec)?;
-    let rows = sqlx::query(RECEIPTS).bind(id.uuid()).fetch_all(connection).await?;
-    for row in &rows {
-        record.receipts.push(ReceiptFact {
-            provider: row.try_get("provider")?,
-            provider_message_id: row.try_get("provider_message_id")?,
-            reference: None,
-            status: status(row.try_get("status")?)?,
-            vendor_status: row.try_get("vendor_status")?,
-            error_code: row.try_get("error_code")?,
-            at: Timestamp::from_millis(row.try_get("at")?),
-        });
-    }
-    Ok(Some(record))
+    let received = sqlx::query(RECEIPTS).bind(id.uuid()).fetch_all(connection).await?;
+    Ok(Some(Record { receipts: rows::receipts(&received)?, ..rows::record(&row, codec)? }))
 }
 
 pub async fn count_accepted(connection: &mut PgConnection, app: AppId, since: Timestamp) -> Result<u64, Error> {
@@ -96,7 +72,7 @@ pub async fn list(
         let mut query = page(codec, filter, floor.unwrap_or(from), below, wanted);
         let found = query.build().persistent(false).fetch_all(&mut *connection).await?;
         for row in &found {
-            rows.push(record(row, codec)?);
+            rows.push(rows::record(row, codec)?);
         }
         let last = found.last().map(|row| row.try_get("id")).transpose()?;
         // A hash finds candidates; the row says what it is.

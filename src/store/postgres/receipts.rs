@@ -6,29 +6,17 @@
 use std::collections::HashMap;
 
 use sqlx::{Connection, PgConnection, Row};
-use tidings_core::{
-    attempt::Attempt,
-    id::{AppId, MessageId},
-    message::Status,
-    time::Timestamp,
-};
+use tidings_core::id::MessageId;
 
-use super::{
-    read::{number, status},
-    settle::SettleRow,
+use super::{read::number, settle::SettleRow};
+use crate::store::{
+    Error, Joined, JoinedReceipts, ReceiptFact, ReceiptMatch, Settling,
+    outcomes::Found,
+    rows::{self, Cells},
 };
-use crate::store::{Error, Joined, JoinedReceipts, ReceiptFact, ReceiptMatch, Settling, UNKNOWN_RESOLVES, codec::decode_attempts};
 
 /// Candidates for one provider message id; vendors do not repeat theirs, so more than one is a hash that collides.
 const MOST_CANDIDATES: i64 = 8;
-
-struct Found {
-    id: MessageId,
-    app: AppId,
-    status: Status,
-    closed_at: Option<Timestamp>,
-    attempts: Vec<Attempt>,
-}
 
 pub async fn apply(connection: &mut PgConnection, fact: &ReceiptFact, hash: Option<i64>) -> Result<ReceiptMatch, Error> {
     if let Some(id) = find(connection, fact, hash).await?
@@ -84,9 +72,7 @@ async fn apply_to(connection: &mut PgConnection, id: MessageId, fact: &ReceiptFa
     if kept.rows_affected() == 0 {
         return Ok(Some(ReceiptMatch::Duplicate(found.id)));
     }
-    let in_time = found.status != Status::Unknown || found.closed_at.is_none_or(|closed| fact.at.since(closed) <= UNKNOWN_RESOLVES);
-    let moves = in_time && found.status.may_become(fact.status);
-    if moves {
+    if found.moves(fact) {
         sqlx::query("UPDATE messages SET status = $1, due_at = NULL, closed_at = coalesce(closed_at, $2) WHERE id = $3")
             .bind(number(fact.status))
             .bind(fact.at.as_millis())
@@ -94,22 +80,14 @@ async fn apply_to(connection: &mut PgConnection, id: MessageId, fact: &ReceiptFa
             .execute(connection)
             .await?;
     }
-    let confirmed = |attempt: &&Attempt| attempt.opened.provider == fact.provider;
-    Ok(Some(ReceiptMatch::Known {
-        id: found.id,
-        app: found.app,
-        status: if moves { fact.status } else { found.status },
-        moved: moves,
-        contradicts: !moves && found.status.is_final() && fact.status.is_final() && found.status != fact.status,
-        submitted_at: found.attempts.iter().rev().find(confirmed).map(|attempt| attempt.opened.started_at),
-    }))
+    Ok(Some(found.matched(fact)))
 }
 
 /// By our own reference, else by the provider's message id.
 async fn find(connection: &mut PgConnection, fact: &ReceiptFact, hash: Option<i64>) -> Result<Option<MessageId>, Error> {
     if let Some(id) = fact.reference
         && let Some(found) = read(connection, id, false).await?
-        && found.attempts.iter().any(|attempt| attempt.opened.provider == fact.provider)
+        && found.went_to(&fact.provider)
     {
         return Ok(Some(id));
     }
@@ -122,16 +100,11 @@ async fn find(connection: &mut PgConnection, fact: &ReceiptFact, hash: Option<i6
     for row in &rows {
         let id = MessageId::from_uuid(row.try_get(0)?);
         let Some(found) = read(connection, id, false).await? else { continue };
-        if found.attempts.iter().any(|attempt| is(attempt, &fact.provider, provider_message_id)) {
+        if found.is_called(&fact.provider, provider_message_id) {
             return Ok(Some(id));
         }
     }
     Ok(None)
-}
-
-fn is(attempt: &Attempt, provider: &str, provider_message_id: &str) -> bool {
-    let id = attempt.ended.as_ref().and_then(|ended| ended.provider_message_id.as_deref());
-    attempt.opened.provider == provider && id == Some(provider_message_id)
 }
 
 const READ: &str = "SELECT app, status, closed_at, attempts FROM messages WHERE id = $1";
@@ -139,14 +112,7 @@ const READ_LOCKED: &str = "SELECT app, status, closed_at, attempts FROM messages
 
 async fn read(connection: &mut PgConnection, id: MessageId, locked: bool) -> Result<Option<Found>, Error> {
     let row = sqlx::query(if locked { READ_LOCKED } else { READ }).bind(id.uuid()).fetch_optional(connection).await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Found {
-        id,
-        app: AppId::from_uuid(row.try_get("app")?),
-        status: status(row.try_get("status")?)?,
-        closed_at: row.try_get::<Option<i64>, _>("closed_at")?.map(Timestamp::from_millis),
-        attempts: decode_attempts(row.try_get("attempts")?)?,
-    }))
+    row.map(|row| Found::read(&row, id)).transpose()
 }
 
 /// Applies the receipts that came before the answers to these submissions, and corrects what the settlements say.
@@ -169,8 +135,8 @@ pub async fn join_early(
     .fetch_all(&mut *connection)
     .await?;
     for row in &early {
-        let (provider, provider_message_id): (String, String) = (row.try_get("provider")?, row.try_get("provider_message_id")?);
-        let reference = MessageId::from_uuid(row.try_get("reference")?);
+        let (provider, provider_message_id) = (row.text("provider")?, row.text("provider_message_id")?);
+        let reference = MessageId::from_uuid(row.uuid("reference")?);
         let Some(&index) = submitted.get(&(provider.as_str(), provider_message_id.as_str())).or_else(|| ids.get(&reference)) else {
             continue;
         };
@@ -205,15 +171,8 @@ async fn take_early(
     .await?;
     let mut facts = Vec::with_capacity(rows.len());
     for row in &rows {
-        facts.push(ReceiptFact {
-            provider: provider.to_owned(),
-            provider_message_id: Some(row.try_get::<String, _>("provider_message_id")?).filter(|id| !id.is_empty()),
-            reference: None,
-            status: status(row.try_get("status")?)?,
-            vendor_status: row.try_get("vendor_status")?,
-            error_code: row.try_get("error_code")?,
-            at: Timestamp::from_millis(row.try_get("at")?),
-        });
+        let called = Some(row.text("provider_message_id")?).filter(|id| !id.is_empty());
+        facts.push(rows::receipt(row, provider.to_owned(), called)?);
     }
     facts.sort_by_key(|fact| fact.at);
     let mut last = None;

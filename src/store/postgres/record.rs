@@ -16,13 +16,14 @@ use tidings_core::{
 use super::{
     accept::{self, Come},
     queue,
-    read::{number, status},
+    read::number,
     receipts,
     settle::{self, SettleRow},
 };
 use crate::store::{
     Error, JoinedReceipts, Lease, Next, Settling, Taken,
-    codec::{Codec, NewRow, decode_attempts, encode_attempts},
+    codec::{Codec, NewRow, encode_attempts},
+    rows,
 };
 
 /// What to fold into a message's row.
@@ -171,15 +172,8 @@ pub async fn adopt(connection: &mut PgConnection, codec: &Codec, rows: &[NewRow]
     .fetch_all(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    let mut found = HashMap::new();
-    for row in &taken {
-        let id = MessageId::from_uuid(row.try_get("id")?);
-        let attempts = decode_attempts(row.try_get("attempts")?)?;
-        found.insert(
-            id,
-            Taken { message: codec.message(row.try_get("body")?)?.into(), status: status(row.try_get("status")?)?, attempts, lease },
-        );
-    }
+    let taken = rows::taken(&taken, codec, lease)?;
+    let mut found: HashMap<MessageId, Taken> = taken.into_iter().map(|taken| (taken.message.id, taken)).collect();
     Ok(rows.iter().filter_map(|row| found.remove(&row.id)).collect())
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 use tidings_core::{
     attempt::{Attempt, Outcome},
     id::MessageId,
@@ -13,11 +13,8 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use super::read::{number, status};
-use crate::store::{
-    Error, LeaseOwner, Next, Settling,
-    codec::{decode_attempts, encode_attempts},
-};
+use super::read::number;
+use crate::store::{Error, LeaseOwner, Next, Settling, codec::encode_attempts, outcomes, rows::Cells};
 
 /// An attempt that ended, or a decision without one.
 #[derive(Clone)]
@@ -108,7 +105,7 @@ async fn owned(connection: &mut PgConnection, rows: &[&SettleRow]) -> Result<Has
         .bind(rows.iter().map(|row| super::record::progress(&row.attempts)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    settled.iter().map(|row| Ok((MessageId::from_uuid(row.try_get("id")?), status(row.try_get("status")?)?))).collect()
+    settled.iter().map(|row| Ok((MessageId::from_uuid(row.uuid("id")?), row.status()?))).collect()
 }
 
 /// The lease is another's. Merges the end of the attempt into what the row says.
@@ -118,13 +115,8 @@ async fn late(connection: &mut PgConnection, row: &SettleRow) -> Result<Settling
         .fetch_optional(&mut *connection)
         .await?;
     let Some(found) = found else { return Ok(Settling::Missing) };
-    let now = status(found.try_get("status")?)?;
-    let mut attempts = decode_attempts(found.try_get("attempts")?)?;
-    if !merge(&mut attempts, &row.attempts) {
-        return Ok(Settling::Late(now));
-    }
-    let accepted = row.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(|ended| ended.outcome == Outcome::Accepted));
-    let next = if accepted && now.may_become(Status::Submitted) { Status::Submitted } else { now };
+    let (now, mut attempts) = (found.status()?, found.attempts()?);
+    let Some(next) = outcomes::learn(&mut attempts, &row.attempts, now) else { return Ok(Settling::Late(now)) };
     sqlx::query(
         "UPDATE messages SET attempts = $1, status = $2, due_at = CASE WHEN $3 THEN NULL ELSE due_at END, in_flight = $6, \
          closed_at = CASE WHEN $3 THEN coalesce(closed_at, $4) ELSE closed_at END WHERE id = $5",
@@ -138,22 +130,6 @@ async fn late(connection: &mut PgConnection, row: &SettleRow) -> Result<Settling
     .execute(&mut *connection)
     .await?;
     Ok(Settling::Late(next))
-}
-
-/// Puts known ends in place of open or interrupted attempts. Whether anything changed.
-pub fn merge(stored: &mut [Attempt], known: &[Attempt]) -> bool {
-    let mut changed = false;
-    for attempt in known.iter().filter(|attempt| !attempt.is_open()) {
-        let same =
-            |other: &&mut Attempt| other.opened.number == attempt.opened.number && other.opened.started_at == attempt.opened.started_at;
-        if let Some(other) = stored.iter_mut().find(same)
-            && other.ended != attempt.ended
-        {
-            other.ended.clone_from(&attempt.ended);
-            changed = true;
-        }
-    }
-    changed
 }
 
 /// Makes submissions findable for receipts.

@@ -1,6 +1,6 @@
 //! Taking messages and opening attempts.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 use tidings_core::{
     id::MessageId,
     message::{Lane, Status},
@@ -11,10 +11,7 @@ use super::{
     many::{Many, bind},
     write::{Answer, OpenRow, Write, number},
 };
-use crate::store::{
-    Error, Lease, LeaseOwner, Opening, Taken,
-    codec::{Codec, decode_attempts, status},
-};
+use crate::store::{Error, Lease, LeaseOwner, Opening, codec::Codec, rows};
 
 pub(super) const NEXT_DUE: &str = "SELECT min(due_at) FROM messages WHERE category = ? AND due_at IS NOT NULL";
 
@@ -61,18 +58,7 @@ pub async fn lease(
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
-    let mut taken = Vec::with_capacity(rows.len());
-    for row in &rows {
-        taken.push(Taken {
-            message: codec.message(row.try_get("body")?)?.into(),
-            status: status(row.try_get("status")?)?,
-            attempts: decode_attempts(row.try_get("attempts")?)?,
-            lease,
-        });
-    }
-    // RETURNING promises no order; ids are in the order of acceptance.
-    taken.sort_by_key(|taken| taken.message.id);
-    Ok(Answer::Leased(taken))
+    Ok(Answer::Leased(rows::taken(&rows, codec, lease)?))
 }
 
 pub async fn hand_back(connection: &mut SqliteConnection, ids: &[MessageId], owner: LeaseOwner, now: Timestamp) -> Result<Answer, Error> {

@@ -11,9 +11,10 @@ use super::{lookups, writer::Shared};
 use crate::{
     shared::Reservation,
     store::{
-        Error, Filter, IDEMPOTENCY_LASTS, Page, ReceiptFact, Record, Repeat,
-        codec::{Lookup, decode_attempts, status},
+        Error, Filter, IDEMPOTENCY_LASTS, Page, Record, Repeat,
+        codec::Lookup,
         listing::{PATIENCE, STEP, UNUSUAL, Way},
+        rows,
     },
 };
 
@@ -54,20 +55,8 @@ pub async fn keys_since(
 pub async fn get(pool: &SqlitePool, shared: &Shared, id: MessageId) -> Result<Option<Record>, Error> {
     let row = sqlx::query(GET).bind(id.uuid()).fetch_optional(pool).await?;
     let Some(row) = row else { return Ok(None) };
-    let mut record = record(&row, shared)?;
-    let rows = sqlx::query(RECEIPTS).bind(id.uuid()).fetch_all(pool).await?;
-    for row in rows {
-        record.receipts.push(ReceiptFact {
-            provider: row.try_get("provider")?,
-            provider_message_id: row.try_get("provider_message_id")?,
-            reference: None,
-            status: status(row.try_get("status")?)?,
-            vendor_status: row.try_get("vendor_status")?,
-            error_code: row.try_get("error_code")?,
-            at: Timestamp::from_millis(row.try_get("at")?),
-        });
-    }
-    Ok(Some(record))
+    let received = sqlx::query(RECEIPTS).bind(id.uuid()).fetch_all(pool).await?;
+    Ok(Some(Record { receipts: rows::receipts(&received)?, ..rows::record(&row, &shared.codec)? }))
 }
 
 /// Whether a message used this idempotency key, and the key still counts.
@@ -83,19 +72,6 @@ pub async fn repeat(pool: &SqlitePool, id: MessageId, key: [u8; 16], now: Timest
 pub async fn count_accepted(pool: &SqlitePool, app: AppId, since: Timestamp) -> Result<u64, Error> {
     let count: i64 = sqlx::query(COUNT).bind(app.uuid()).bind(uuid_v7(since, [0; 10])).fetch_one(pool).await?.try_get(0)?;
     Ok(u64::try_from(count).unwrap_or(0))
-}
-
-fn record(row: &SqliteRow, shared: &Shared) -> Result<Record, Error> {
-    let time = |column: &str| row.try_get::<Option<i64>, _>(column).map(|at| at.map(Timestamp::from_millis));
-    Ok(Record {
-        message: shared.codec.message(row.try_get("body")?)?,
-        status: status(row.try_get("status")?)?,
-        attempts: decode_attempts(row.try_get("attempts")?)?,
-        receipts: Vec::new(),
-        released_at: time("released_at")?,
-        closed_at: time("closed_at")?,
-        due_at: time("due_at")?,
-    })
 }
 
 pub async fn list(pool: &SqlitePool, shared: &Shared, filter: &Filter, before: Option<MessageId>, limit: usize) -> Result<Page, Error> {
@@ -199,7 +175,7 @@ impl<'a> Walk<'a> {
     }
 
     fn records(&self, found: &[SqliteRow]) -> Result<Vec<Record>, Error> {
-        let mut rows = found.iter().map(|row| record(row, self.shared)).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = found.iter().map(|row| rows::record(row, &self.shared.codec)).collect::<Result<Vec<_>, _>>()?;
         rows.retain(|record| self.matches(record));
         Ok(rows)
     }

@@ -3,33 +3,24 @@
 use std::sync::atomic::Ordering;
 
 use sqlx::{Row, SqliteConnection};
-use tidings_core::{
-    attempt::Attempt,
-    id::{AppId, MessageId},
-    message::Status,
-    time::Timestamp,
-};
+use tidings_core::{attempt::Attempt, id::MessageId, message::Status};
 
 use super::{
     write::{Answer, Moved, number},
     writer::Shared,
 };
 use crate::store::{
-    Error, Joined, ReceiptFact, ReceiptMatch, UNKNOWN_RESOLVES,
-    codec::{Lookup, decode_attempts, status},
+    Error, Joined, ReceiptFact, ReceiptMatch,
+    codec::Lookup,
+    outcomes::Found,
+    rows::{self, Cells},
 };
 
 /// Candidates for one provider message id; vendors do not repeat theirs, so more than one is a hash that collides.
 const MOST_CANDIDATES: usize = 8;
 
-struct Found {
-    id: MessageId,
-    app: AppId,
-    status: Status,
-    category: i64,
-    closed_at: Option<Timestamp>,
-    attempts: Vec<Attempt>,
-}
+/// A message, and its category.
+type Categorized = (Found, i64);
 
 pub async fn apply(
     connection: &mut SqliteConnection,
@@ -56,7 +47,12 @@ pub async fn apply(
     to_found(connection, found, fact, moved).await.map(Answer::Receipt)
 }
 
-async fn to_found(connection: &mut SqliteConnection, found: Found, fact: &ReceiptFact, moved: &mut Moved) -> Result<ReceiptMatch, Error> {
+async fn to_found(
+    connection: &mut SqliteConnection,
+    (found, category): Categorized,
+    fact: &ReceiptFact,
+    moved: &mut Moved,
+) -> Result<ReceiptMatch, Error> {
     let kept = sqlx::query(
         "INSERT OR IGNORE INTO receipts (message, provider, vendor_status, at, status, error_code, provider_message_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
@@ -72,9 +68,7 @@ async fn to_found(connection: &mut SqliteConnection, found: Found, fact: &Receip
     if kept.rows_affected() == 0 {
         return Ok(ReceiptMatch::Duplicate(found.id));
     }
-    let in_time = found.status != Status::Unknown || found.closed_at.is_none_or(|closed| fact.at.since(closed) <= UNKNOWN_RESOLVES);
-    let moves = in_time && found.status.may_become(fact.status);
-    if moves {
+    if found.moves(fact) {
         sqlx::query("UPDATE messages SET status = ?, due_at = NULL, closed_at = coalesce(closed_at, ?) WHERE id = ?")
             .bind(number(fact.status))
             .bind(fact.at.as_millis())
@@ -82,18 +76,10 @@ async fn to_found(connection: &mut SqliteConnection, found: Found, fact: &Receip
             .execute(connection)
             .await?;
         if found.status.is_open() {
-            moved.closed(found.category);
+            moved.closed(category);
         }
     }
-    let confirmed = |attempt: &&Attempt| attempt.opened.provider == fact.provider;
-    Ok(ReceiptMatch::Known {
-        id: found.id,
-        app: found.app,
-        status: if moves { fact.status } else { found.status },
-        moved: moves,
-        contradicts: !moves && found.status.is_final() && fact.status.is_final() && found.status != fact.status,
-        submitted_at: found.attempts.iter().rev().find(confirmed).map(|attempt| attempt.opened.started_at),
-    })
+    Ok(found.matched(fact))
 }
 
 /// By our own reference, else by the provider's message id.
@@ -103,10 +89,10 @@ async fn find(
     hash: Option<i64>,
     shared: &Shared,
     moved: &Moved,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Categorized>, Error> {
     if let Some(id) = fact.reference
         && let Some(found) = read(connection, id).await?
-        && found.attempts.iter().any(|attempt| attempt.opened.provider == fact.provider)
+        && found.0.went_to(&fact.provider)
     {
         return Ok(Some(found));
     }
@@ -124,32 +110,19 @@ async fn find(
     }
     for id in candidates {
         let Some(found) = read(connection, id).await? else { continue };
-        if found.attempts.iter().any(|attempt| is(attempt, &fact.provider, provider_message_id)) {
+        if found.0.is_called(&fact.provider, provider_message_id) {
             return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
-fn is(attempt: &Attempt, provider: &str, provider_message_id: &str) -> bool {
-    let id = attempt.ended.as_ref().and_then(|ended| ended.provider_message_id.as_deref());
-    attempt.opened.provider == provider && id == Some(provider_message_id)
-}
-
-async fn read(connection: &mut SqliteConnection, id: MessageId) -> Result<Option<Found>, Error> {
+async fn read(connection: &mut SqliteConnection, id: MessageId) -> Result<Option<Categorized>, Error> {
     let row = sqlx::query("SELECT app, status, category, closed_at, attempts FROM messages WHERE id = ?")
         .bind(id.uuid())
         .fetch_optional(connection)
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Found {
-        id,
-        app: AppId::from_uuid(row.try_get("app")?),
-        status: status(row.try_get("status")?)?,
-        category: row.try_get("category")?,
-        closed_at: row.try_get::<Option<i64>, _>("closed_at")?.map(Timestamp::from_millis),
-        attempts: decode_attempts(row.try_get("attempts")?)?,
-    }))
+    row.map(|row| Ok((Found::read(&row, id)?, row.number("category")?))).transpose()
 }
 
 /// Applies the receipts that came before the answer to this submission. The status after them, if there were any.
@@ -175,15 +148,7 @@ pub async fn join_early(
     let mut after = None;
     for row in rows {
         moved.early -= 1;
-        let fact = ReceiptFact {
-            provider: last.opened.provider.clone(),
-            provider_message_id: Some(provider_message_id.to_owned()),
-            reference: None,
-            status: status(row.try_get("status")?)?,
-            vendor_status: row.try_get("vendor_status")?,
-            error_code: row.try_get("error_code")?,
-            at: Timestamp::from_millis(row.try_get("at")?),
-        };
+        let fact = rows::receipt(&row, last.opened.provider.clone(), Some(provider_message_id.to_owned()))?;
         let Some(found) = read(connection, id).await? else { continue };
         if let ReceiptMatch::Known { status, submitted_at, .. } = to_found(connection, found, &fact, moved).await? {
             let joined = |submitted_at| Joined { provider: fact.provider.clone(), says: fact.status, submitted_at };

@@ -9,10 +9,7 @@ use sqlx::{
     Row, SqliteConnection,
     sqlite::{SqliteArguments, SqliteRow},
 };
-use tidings_core::{
-    attempt::{Attempt, Outcome},
-    message::Status,
-};
+use tidings_core::{attempt::Attempt, message::Status};
 
 use super::{
     lookups,
@@ -23,7 +20,9 @@ use super::{
 };
 use crate::store::{
     Error, Next, Settling,
-    codec::{Lookup, decode_attempts, encode_attempts, status},
+    codec::{Lookup, encode_attempts, status},
+    outcomes,
+    rows::Cells,
 };
 
 /// What the table holds of these messages is not what whoever closes them expects: the lease is lost, or a receipt or a person was
@@ -166,13 +165,8 @@ async fn late(connection: &mut SqliteConnection, row: &SettleRow, moved: &mut Mo
         .fetch_optional(&mut *connection)
         .await?;
     let Some(found) = found else { return Ok(Settling::Missing) };
-    let now = status(found.try_get("status")?)?;
-    let mut attempts = decode_attempts(found.try_get("attempts")?)?;
-    if !merge(&mut attempts, &row.attempts) {
-        return Ok(Settling::Late(now));
-    }
-    let accepted = row.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(|ended| ended.outcome == Outcome::Accepted));
-    let next = if accepted && now.may_become(Status::Submitted) { Status::Submitted } else { now };
+    let (now, mut attempts) = (found.status()?, found.attempts()?);
+    let Some(next) = outcomes::learn(&mut attempts, &row.attempts, now) else { return Ok(Settling::Late(now)) };
     let closes = now.is_open() && next.is_closed();
     sqlx::query("UPDATE messages SET attempts = ?, status = ?, in_flight = ?, due_at = CASE WHEN ? THEN NULL ELSE due_at END, closed_at = CASE WHEN ? THEN ? ELSE closed_at END WHERE id = ?")
         .bind(encode_attempts(&attempts)?)
@@ -185,27 +179,9 @@ async fn late(connection: &mut SqliteConnection, row: &SettleRow, moved: &mut Mo
         .execute(&mut *connection)
         .await?;
     if closes {
-        moved.closed(found.try_get("category")?);
+        moved.closed(found.number("category")?);
     }
     Ok(Settling::Late(next))
-}
-
-/// Puts known ends in place of open or interrupted attempts. Whether anything changed.
-fn merge(stored: &mut [Attempt], known: &[Attempt]) -> bool {
-    let mut changed = false;
-    for attempt in known.iter().filter(|attempt| !attempt.is_open()) {
-        let same =
-            |other: &&mut Attempt| other.opened.number == attempt.opened.number && other.opened.started_at == attempt.opened.started_at;
-        match stored.iter_mut().find(same) {
-            Some(other) if other.ended == attempt.ended => {}
-            Some(other) => {
-                other.ended.clone_from(&attempt.ended);
-                changed = true;
-            }
-            None => {}
-        }
-    }
-    changed
 }
 
 /// Makes the submission findable for receipts, and applies those that came before it.

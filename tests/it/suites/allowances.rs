@@ -1,30 +1,33 @@
 //! The port to what apps may send: the same steps wherever it is kept.
 
-use std::{any::Any, future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tidings::{
     clock::Clock,
-    seal::Keyring,
     shared::{
         InProcess, Redis,
         allowance::{Allowance, Allowances, Bound, Granted, Sent, Stop},
     },
-    store::postgres::{Connections, PostgresStore},
 };
 use tidings_core::{id::AppId, time::Timestamp};
 
-use crate::servers;
+use super::messages::postgres_on;
+use crate::{
+    servers,
+    suites::{self, anywhere},
+};
 
-pub struct Backend {
+pub struct Keepers {
     keeper: Arc<dyn Allowances>,
     /// Another process with the same keeper, where there can be one.
     other: Arc<dyn Allowances>,
-    _home: Box<dyn Any>,
 }
+
+type Backend = suites::Backend<Keepers>;
 
 async fn in_process() -> Option<Backend> {
     let keeper: Arc<dyn Allowances> = Arc::new(InProcess::new(Clock::system()));
-    Some(Backend { other: Arc::clone(&keeper), keeper, _home: Box::new(()) })
+    Some(anywhere(Keepers { other: Arc::clone(&keeper), keeper }))
 }
 
 async fn redis() -> Option<Backend> {
@@ -42,27 +45,13 @@ async fn on_redis(url: String) -> Option<Backend> {
         redis.returns().wait_for(|count| *count > 0).await.unwrap();
         Arc::new(redis)
     };
-    Some(Backend { keeper: connect().await, other: connect().await, _home: Box::new(()) })
+    Some(anywhere(Keepers { keeper: connect().await, other: connect().await }))
 }
 
 async fn postgres() -> Option<Backend> {
     let database = servers::database().await?;
-    PostgresStore::migrate(&Connections::new(&database).unwrap()).await.unwrap();
-    let keyring = Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap());
-    let open = async || {
-        let connections = Connections::new(&database).unwrap();
-        Arc::new(PostgresStore::open(connections, Arc::clone(&keyring), Clock::system()).await.unwrap())
-    };
-    Some(Backend { keeper: open().await, other: open().await, _home: Box::new(()) })
-}
-
-fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(backend: impl FnOnce() -> F, case: impl FnOnce(Backend) -> C) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        if let Some(backend) = backend().await {
-            case(backend).await;
-        }
-    });
+    let (keeper, other) = (postgres_on(&database).await, postgres_on(&database).await);
+    Some(anywhere(Keepers { keeper: Arc::new(keeper), other: Arc::new(other) }))
 }
 
 crate::suites::suite! {
@@ -100,7 +89,7 @@ mod cases {
         }
     }
 
-    pub async fn a_rate_is_one_for_all_processes(Backend { keeper, other, .. }: Backend) {
+    pub async fn a_rate_is_one_for_all_processes(Keepers { keeper, other }: Keepers) {
         let rate = Allowance { per_s: 1, daily: 0, monthly: 0 };
         let clock = Clock::system();
         // A machine that takes as long as the rate does has shown nothing.
@@ -127,7 +116,7 @@ mod cases {
         assert_eq!(count, 100, "a second's worth at once");
     }
 
-    pub async fn a_quota_is_not_guessed_and_is_one_for_all_processes(Backend { keeper, other, .. }: Backend) {
+    pub async fn a_quota_is_not_guessed_and_is_one_for_all_processes(Keepers { keeper, other }: Keepers) {
         let quota = Allowance { per_s: 0, daily: 10, monthly: 100 };
         assert_eq!(keeper.take(app(), quota, 1, noon()).await.unwrap(), Granted::NotCounted);
         keeper.learn(app(), Sent { today: 4, this_month: 50 }, noon()).await.unwrap();
@@ -136,7 +125,7 @@ mod cases {
         assert_eq!((count, stop.unwrap()), (2, Stop { bound: Bound::Day, reset: hours(12), retry_after: hours(12) }));
     }
 
-    pub async fn a_new_day_and_a_new_month_begin_at_nothing(Backend { keeper, other, .. }: Backend) {
+    pub async fn a_new_day_and_a_new_month_begin_at_nothing(Keepers { keeper, other }: Keepers) {
         let quota = Allowance { per_s: 0, daily: 3, monthly: 4 };
         let evening = at("2026-06-29T23:00:00Z");
         keeper.learn(app(), Sent { today: 0, this_month: 0 }, evening).await.unwrap();
@@ -146,7 +135,7 @@ mod cases {
         assert_eq!(keeper.take(app(), quota, 3, evening + hours(26)).await.unwrap(), Granted::All);
     }
 
-    pub async fn what_is_given_back_can_be_taken_again(Backend { keeper, other, .. }: Backend) {
+    pub async fn what_is_given_back_can_be_taken_again(Keepers { keeper, other }: Keepers) {
         let quota = Allowance { per_s: 1, daily: 5, monthly: 5 };
         keeper.learn(app(), Sent::default(), noon()).await.unwrap();
         assert_eq!(keeper.take(app(), quota, 1, noon()).await.unwrap(), Granted::All);
@@ -156,7 +145,7 @@ mod cases {
         assert_eq!(granted(other.take(app(), unpaced, 9, noon()).await.unwrap()).0, 4);
     }
 
-    pub async fn concurrent_requests_never_get_more_than_there_is(Backend { keeper, other, .. }: Backend) {
+    pub async fn concurrent_requests_never_get_more_than_there_is(Keepers { keeper, other }: Keepers) {
         let quota = Allowance { per_s: 0, daily: 50, monthly: 0 };
         keeper.learn(app(), Sent::default(), noon()).await.unwrap();
         let takes = (0..40).map(|number| {
@@ -176,7 +165,7 @@ mod cases {
         assert_eq!(all, 50);
     }
 
-    pub async fn whoever_tells_first_is_believed(Backend { keeper, other, .. }: Backend) {
+    pub async fn whoever_tells_first_is_believed(Keepers { keeper, other }: Keepers) {
         let quota = Allowance { per_s: 0, daily: 10, monthly: 0 };
         keeper.learn(app(), Sent { today: 9, this_month: 9 }, noon()).await.unwrap();
         assert_eq!(keeper.take(app(), quota, 1, noon()).await.unwrap(), Granted::All);

@@ -156,7 +156,8 @@ async fn twice(lasts: Duration, cluster: &Cluster) {
     let names: Vec<String> = Lane::ALL.iter().map(|lane| topics.messages(*lane)).collect();
     let brokers = cluster.kafka();
     let (tell, mut arrived) = mpsc::unbounded_channel();
-    let reader = Consumer::start(&brokers, "repeater", names.clone(), Pace::AtOnce, move |topic| tell.send(topic).unwrap_or_default()).unwrap();
+    let reader =
+        Consumer::start(&brokers, "repeater", names.clone(), Pace::AtOnce, move |topic| tell.send(topic).unwrap_or_default()).unwrap();
     let producer = Producer::new(&brokers, &topics).unwrap();
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
     let clock = Clock::system();

@@ -2,7 +2,7 @@
 
 mod cases;
 
-use std::{any::Any, future::Future, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tempfile::TempDir;
@@ -12,9 +12,9 @@ use tidings::store::{
     postgres::{Connections, PostgresControl, PostgresStore},
 };
 
-use crate::servers;
+use crate::{servers, suites};
 
-type Backend = (Arc<dyn ControlStore>, Box<dyn Any>);
+type Backend = suites::Backend<Arc<dyn ControlStore>>;
 
 async fn sqlite() -> Option<Backend> {
     let folder = TempDir::new().unwrap();
@@ -25,7 +25,7 @@ async fn sqlite() -> Option<Backend> {
 async fn postgres() -> Option<Backend> {
     let connections = Connections::new(&servers::database().await?).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
-    Some((Arc::new(PostgresControl::new(connections)), Box::new(())))
+    Some(suites::anywhere(Arc::new(PostgresControl::new(connections))))
 }
 
 #[tokio::test]
@@ -41,18 +41,6 @@ async fn whoever_waits_is_told_that_another_node_committed() {
         here.commit(cases::commit_of(number)).await.unwrap();
         assert!(told().await, "commit {number} is not told");
     }
-}
-
-fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
-    backend: impl FnOnce() -> F,
-    case: impl FnOnce(Arc<dyn ControlStore>) -> C,
-) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        if let Some((store, _home)) = backend().await {
-            case(store).await;
-        }
-    });
 }
 
 crate::suites::suite! {

@@ -8,7 +8,7 @@ mod forgetting;
 pub mod samples;
 mod weeks;
 
-use std::{any::Any, future::Future, sync::Arc};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tidings::{
@@ -20,41 +20,29 @@ use tidings::{
     },
 };
 
-use crate::servers;
+use crate::{servers, suites};
 
-/// A store under test; dropping it removes whatever it lives in.
-pub struct Backend {
-    pub store: Arc<dyn Messages>,
-    _home: Box<dyn Any>,
-}
+pub type Backend = suites::Backend<Arc<dyn Messages>>;
 
-fn keyring() -> Arc<Keyring> {
+pub fn keyring() -> Arc<Keyring> {
     Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap())
 }
 
-async fn sqlite() -> Option<Backend> {
+pub async fn sqlite() -> Option<Backend> {
     let folder = TempDir::new().unwrap();
     let (store, _writer) = Sqlite::open(&folder.path().join("tidings.db"), keyring(), Clock::system(), |_| {}).await.unwrap();
-    Some(Backend { store: Arc::new(store), _home: Box::new(folder) })
+    Some((Arc::new(store), Box::new(folder)))
 }
 
-async fn postgres() -> Option<Backend> {
-    let database = servers::database().await?;
-    let connections = Connections::new(&database).unwrap();
+/// On this database, whose schema is brought up to date.
+pub async fn postgres_on(database: &str) -> PostgresStore {
+    let connections = Connections::new(database).unwrap();
     PostgresStore::migrate(&connections).await.unwrap();
-    let store = PostgresStore::open(connections, keyring(), Clock::system()).await.unwrap();
-    Some(Backend { store: Arc::new(store), _home: Box::new(()) })
+    PostgresStore::open(connections, keyring(), Clock::system()).await.unwrap()
 }
 
-fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
-    backend: impl FnOnce() -> F,
-    case: impl FnOnce(Arc<dyn Messages>) -> C,
-) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let Some(backend) = backend().await else { return };
-        case(Arc::clone(&backend.store)).await;
-    });
+pub async fn postgres() -> Option<Backend> {
+    Some(suites::anywhere(Arc::new(postgres_on(&servers::database().await?).await)))
 }
 
 crate::suites::suite! {

@@ -3,9 +3,8 @@
 
 pub mod cases;
 
-use std::{any::Any, future::Future, sync::Arc};
+use std::sync::Arc;
 
-use tempfile::TempDir;
 use tidings::{
     clock::Clock,
     delivery::Intake,
@@ -14,23 +13,14 @@ use tidings::{
         kafka::{Producer, Topics},
     },
     recorder::Recorder,
-    seal::Keyring,
     shared::Redis,
-    store::{
-        Messages, Sqlite,
-        postgres::{Connections, PostgresStore},
-    },
+    store::postgres::PostgresStore,
     telemetry::Metrics,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::messages::{Backend, keyring, postgres, postgres_on, sqlite};
 use crate::servers;
-
-/// A queue under test; dropping it removes whatever it lives in.
-pub struct Backend {
-    pub queue: Arc<dyn Messages>,
-    _home: Box<dyn Any + Send>,
-}
 
 /// The road with everything behind it, and what a test must know to look behind it.
 pub struct OnKafka {
@@ -57,29 +47,9 @@ impl Drop for OnKafka {
     }
 }
 
-fn keyring() -> Arc<Keyring> {
-    Arc::new(Keyring::parse(&Keyring::line(&[7; 32])).unwrap())
-}
-
-async fn sqlite() -> Option<Backend> {
-    let folder = TempDir::new().unwrap();
-    let (store, _writer) = Sqlite::open(&folder.path().join("tidings.db"), keyring(), Clock::system(), |_| {}).await.unwrap();
-    Some(Backend { queue: Arc::new(store), _home: Box::new(folder) })
-}
-
-async fn store_on(database: &str) -> PostgresStore {
-    let connections = Connections::new(database).unwrap();
-    PostgresStore::migrate(&connections).await.unwrap();
-    PostgresStore::open(connections, keyring(), Clock::system()).await.unwrap()
-}
-
-async fn postgres() -> Option<Backend> {
-    Some(Backend { queue: Arc::new(store_on(&servers::database().await?).await), _home: Box::new(()) })
-}
-
 async fn kafka() -> Option<Backend> {
     let on_kafka = on_kafka().await?;
-    Some(Backend { queue: Arc::clone(&on_kafka.road) as _, _home: Box::new(on_kafka) })
+    Some((Arc::clone(&on_kafka.road) as _, Box::new(on_kafka)))
 }
 
 /// A worker's road on all three servers, under a name that nobody else uses.
@@ -92,7 +62,7 @@ pub async fn on_kafka() -> Option<OnKafka> {
 /// The same with a recorder that lags: it writes nothing until it is told to.
 pub async fn on_kafka_unrecorded() -> Option<OnKafka> {
     let (database, redis, brokers) = (servers::database().await?, servers::redis()?, servers::kafka()?);
-    Some(on_servers(Arc::new(store_on(&database).await), &redis, brokers).await)
+    Some(on_servers(Arc::new(postgres_on(&database).await), &redis, brokers).await)
 }
 
 /// The same on this store, and with a Redis that may be behind a wire.
@@ -123,17 +93,6 @@ pub async fn on_servers(store: Arc<PostgresStore>, redis: &str, brokers: String)
     tokio::spawn(recording.clone().run_until_cancelled_owned(Arc::clone(&road).watch()));
     road.consume(Intake::default()).unwrap();
     OnKafka { road, brokers, topics, metrics, store, recording, recorder: Some(writes) }
-}
-
-fn run<F: Future<Output = Option<Backend>>, C: Future<Output = ()>>(
-    backend: impl FnOnce() -> F,
-    case: impl FnOnce(Arc<dyn Messages>) -> C,
-) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let Some(backend) = backend().await else { return };
-        case(Arc::clone(&backend.queue)).await;
-    });
 }
 
 crate::suites::suite! {

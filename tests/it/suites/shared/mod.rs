@@ -2,28 +2,33 @@
 
 mod cases;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use tidings::{
     clock::Clock,
     shared::{Local, Redis, Shared},
 };
 
-use crate::servers;
+use crate::{
+    servers,
+    suites::{self, anywhere},
+};
 
-async fn local() -> Option<Arc<dyn Shared>> {
-    Some(Arc::new(Local::new(Clock::system())))
+type Backend = suites::Backend<Arc<dyn Shared>>;
+
+async fn local() -> Option<Backend> {
+    Some(anywhere(Arc::new(Local::new(Clock::system()))))
 }
 
-async fn redis() -> Option<Arc<dyn Shared>> {
-    Some(connected(&servers::redis()?).await)
+async fn redis() -> Option<Backend> {
+    Some(anywhere(connected(&servers::redis()?).await))
 }
 
-async fn redis_cluster() -> Option<Arc<dyn Shared>> {
+async fn redis_cluster() -> Option<Backend> {
     let url = servers::redis_cluster()?;
     let redis = connected(&url).await;
     refuses_what_touches_two_slots(&url).await;
-    Some(redis)
+    Some(anywhere(redis))
 }
 
 async fn connected(url: &str) -> Arc<dyn Shared> {
@@ -37,18 +42,6 @@ async fn refuses_what_touches_two_slots(url: &str) {
     let mut connection = ::redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
     let crossing: ::redis::RedisResult<()> = ::redis::cmd("MGET").arg("a").arg("b").query_async(&mut connection).await;
     assert_eq!(crossing.unwrap_err().kind(), ::redis::ErrorKind::Server(::redis::ServerErrorKind::CrossSlot));
-}
-
-fn run<F: Future<Output = Option<Arc<dyn Shared>>>, C: Future<Output = ()>>(
-    backend: impl FnOnce() -> F,
-    case: impl FnOnce(Arc<dyn Shared>) -> C,
-) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        if let Some(shared) = backend().await {
-            case(shared).await;
-        }
-    });
 }
 
 crate::suites::suite! {
