@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tidings_core::{redact::Secret, time::Moment};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
@@ -60,11 +61,14 @@ pub struct Outcome {
 impl Load {
     pub async fn run(&self, clock: Clock) -> anyhow::Result<Outcome> {
         let next = Arc::new(AtomicU64::new(0));
+        // All are open before the first message is due: opening a thousand at once is not what is measured.
+        let streams = try_join_all((0..self.connections).map(|_| TcpStream::connect(self.address)));
+        let streams = streams.await.context("the instance cannot be reached")?;
         let began = clock.moment();
         let mut connections = JoinSet::new();
-        for _ in 0..self.connections {
+        for stream in streams {
             let (load, next) = (self.clone(), Arc::clone(&next));
-            connections.spawn(async move { load.connection(&next, began, clock).await });
+            connections.spawn(async move { load.connection(stream, &next, began, clock).await });
         }
         let mut outcome = Outcome {
             accepted: 0,
@@ -85,8 +89,7 @@ impl Load {
         Ok(outcome)
     }
 
-    async fn connection(&self, next: &AtomicU64, began: Moment, clock: Clock) -> anyhow::Result<Outcome> {
-        let stream = TcpStream::connect(self.address).await.context("the instance cannot be reached")?;
+    async fn connection(&self, stream: TcpStream, next: &AtomicU64, began: Moment, clock: Clock) -> anyhow::Result<Outcome> {
         stream.set_nodelay(true)?;
         let mut answers = Messages::new(stream);
         let mut one = Outcome {

@@ -24,7 +24,7 @@ use crate::{
 
 /// Segments a second of the account that always serves: codes take half of it, and the rest must not use up the backlog before the
 /// recorder has written it.
-const CONTRACT: u32 = 200;
+const CONTRACT: u32 = 1_000;
 const CODES_PER_S: f64 = 100.0;
 /// A backlog that does not grow to its size by this many times as many messages never will.
 const FILL_AT_MOST: u64 = 4;
