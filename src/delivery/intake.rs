@@ -96,11 +96,4 @@ impl Intake {
             worker.wake(lane);
         }
     }
-
-    /// A message of this lane came by the way that has no rows.
-    pub fn wake_for_brought(&self, lane: Lane) {
-        if let Some(worker) = &self.0 {
-            worker.wake_for_brought(lane);
-        }
-    }
 }

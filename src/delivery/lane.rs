@@ -30,8 +30,6 @@ const LINE_LASTS: usize = 3;
 pub struct LaneState {
     pub permits: Arc<Semaphore>,
     pub woken: Notify,
-    /// For what came beside the rows.
-    pub brought: Notify,
     /// Messages that hold a permit and wait for room.
     waiting: AtomicUsize,
     full: AtomicBool,
@@ -78,7 +76,6 @@ impl LaneState {
         Self {
             permits: Arc::new(Semaphore::new(permits)),
             woken: Notify::new(),
-            brought: Notify::new(),
             waiting: AtomicUsize::new(0),
             full: AtomicBool::new(true),
             went: Mutex::default(),

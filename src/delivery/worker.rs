@@ -32,13 +32,6 @@ const IDLE: Duration = Duration::from_millis(500);
 /// After the store failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// By what way messages come to a lane. Each is waited at by itself, so that what is there already stands behind no query.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Rows,
-    Brought,
-}
-
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -92,10 +85,8 @@ impl Worker {
     /// Starts taking from every lane.
     pub fn start(self: &Arc<Self>) {
         for lane in Lane::ALL {
-            for way in [Some(Way::Rows), self.store.brings().then_some(Way::Brought)].into_iter().flatten() {
-                let worker = Arc::clone(self);
-                self.tasks.spawn(async move { worker.run_lane(*lane, way).await });
-            }
+            let worker = Arc::clone(self);
+            self.tasks.spawn(async move { worker.run_lane(*lane).await });
         }
         let worker = Arc::clone(self);
         self.tasks.spawn(async move { worker.run_pulse().await });
@@ -127,13 +118,8 @@ impl Worker {
         Some(Seat::new(permit, journey, first))
     }
 
-    /// A row of this lane may be due.
     pub(super) fn wake(&self, lane: Lane) {
         self.lanes[lane.index()].woken.notify_one();
-    }
-
-    pub(super) fn wake_for_brought(&self, lane: Lane) {
-        self.lanes[lane.index()].brought.notify_one();
     }
 
     pub(super) fn begin_fresh(self: &Arc<Self>, seat: Seat) {
@@ -147,9 +133,8 @@ impl Worker {
     }
 
     /// Takes due messages of one lane for as long as somebody is free to carry them.
-    async fn run_lane(self: Arc<Self>, lane: Lane, way: Way) {
+    async fn run_lane(self: Arc<Self>, lane: Lane) {
         let state = &self.lanes[lane.index()];
-        let woken = if way == Way::Rows { &state.woken } else { &state.brought };
         loop {
             let first = tokio::select! {
                 () = self.stopping.cancelled() => return,
@@ -160,41 +145,30 @@ impl Worker {
             };
             let most = state.at_once(self.clock.moment());
             let was_full = state.is_full();
-            let taken = self.take((lane, way), state, most, first).await;
+            let taken = self.take(lane, state, most, first).await;
             let pause = match taken {
                 None => AFTER_FAILURE,
-                Some(0) => self.idle(lane, way).await,
+                Some(0) => self.idle(lane).await,
                 Some(taken) if was_full && state.has_enough(self.clock.moment(), most, taken) => PAUSE_WHILE_FULL,
                 Some(_) => continue,
             };
             tokio::select! {
                 () = self.stopping.cancelled() => return,
-                () = woken.notified(), if taken == Some(0) => {}
+                () = state.woken.notified(), if taken == Some(0) => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     /// Leases up to `most`, as many as there are permits for, and begins them. How many there were; nothing if the store failed.
-    async fn take(
-        self: &Arc<Self>,
-        (lane, way): (Lane, Way),
-        state: &LaneState,
-        most: usize,
-        first: OwnedSemaphorePermit,
-    ) -> Option<usize> {
+    async fn take(self: &Arc<Self>, lane: Lane, state: &LaneState, most: usize, first: OwnedSemaphorePermit) -> Option<usize> {
         let mut permits = vec![first];
         while permits.len() < most {
             let Ok(permit) = Arc::clone(&state.permits).try_acquire_owned() else { break };
             permits.push(permit);
         }
         let (began, now) = (self.clock.moment(), self.clock.now());
-        let (lease, most) = (self.lease(now), permits.len());
-        let taken = match way {
-            Way::Rows => self.store.lease(lane, lease, now, most).await,
-            Way::Brought => self.store.take_brought(lane, lease, now, most).await,
-        };
-        let taken = match taken {
+        let taken = match self.store.lease(lane, self.lease(now), now, permits.len()).await {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(lane = lane.as_str(), error = &error as &dyn std::error::Error, "no messages could be taken");
@@ -213,12 +187,8 @@ impl Worker {
     }
 
     /// Until the next message is due, within reason.
-    async fn idle(&self, lane: Lane, way: Way) -> Duration {
-        let next = match way {
-            Way::Rows => self.store.next_due(lane).await,
-            Way::Brought => Ok(self.store.next_brought(lane)),
-        };
-        match next {
+    async fn idle(&self, lane: Lane) -> Duration {
+        match self.store.next_due(lane).await {
             Ok(Some(due)) => due.since(self.clock.now()).min(IDLE).max(Duration::from_millis(1)),
             Ok(None) | Err(_) => IDLE,
         }

@@ -76,7 +76,7 @@ pub struct ClaimWrite {
     pub id: MessageId,
     pub owner: LeaseOwner,
     pub state: ClaimState,
-    /// The writer has not looked and takes it that there is no claim: if there is one, even its own, nothing is written.
+    /// The writer knows of no claim: if there is one, even its own, nothing is written.
     pub unseen: bool,
     /// Of the last attempt.
     pub number: u32,

@@ -53,22 +53,6 @@ pub trait Messages: Send + Sync {
     /// When the next message of a lane becomes due, if any waits.
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error>;
 
-    /// Whether messages come another way too, beside what is leased.
-    fn brings(&self) -> bool {
-        false
-    }
-
-    /// Takes up to `most` messages of a lane that came that way, those that wait longest first. Asks the store for nothing that
-    /// could be waited for long: codes come by here.
-    async fn take_brought(&self, _lane: Lane, _lease: Lease, _now: Timestamp, _most: usize) -> Result<Vec<Taken>, Error> {
-        Ok(Vec::new())
-    }
-
-    /// When the next one of a lane can be taken that came that way.
-    fn next_brought(&self, _lane: Lane) -> Option<Timestamp> {
-        None
-    }
-
     /// Nobody in this process carries the message any more. A queue that keeps what was taken in memory looks again at one that was
     /// neither settled nor handed back; where the lease is all there is, it runs out by itself.
     fn let_go(&self, _id: MessageId) {}

@@ -31,6 +31,9 @@ const FINISHING: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// Between two commits while records come: as much as that is repeated after a crash.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
+/// How often everything is committed once more. Brokers that thaw carry out what was sent to them before, also after what was sent
+/// later by another connection: an older commit may be the last.
+const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// Polls between two looks at how much waits.
 const BALANCE_EVERY: u32 = 64;
 
@@ -167,6 +170,10 @@ impl Shared {
     /// whoever has a partition by then repeats what it covers.
     fn not_committed(&self) {
         tracing::debug!("offsets could not be committed");
+        self.commit_again();
+    }
+
+    fn commit_again(&self) {
         self.inner().partitions.values_mut().for_each(|state| state.offsets.was_not_committed());
     }
 
@@ -366,6 +373,7 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
     let mut polls: u32 = 0;
     let clock = Clock::system();
     let mut committed = clock.moment();
+    let mut all_committed = committed;
     while !shared.stopping.load(Ordering::Relaxed) {
         let quiet = match consumer.poll(POLL) {
             Some(Ok(message)) => {
@@ -380,6 +388,10 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
         };
         polls = polls.wrapping_add(1);
         let now = clock.moment();
+        if now.since(all_committed) >= COMMIT_AGAIN_EVERY {
+            shared.commit_again();
+            all_committed = now;
+        }
         if quiet || now.since(committed) >= COMMIT_EVERY {
             shared.commit(consumer, CommitMode::Async);
             committed = now;

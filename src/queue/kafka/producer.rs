@@ -96,10 +96,12 @@ impl Producer {
             producer.send_result(record).map_err(|(error, _)| NotPublished(error))
         });
         let sent: Vec<_> = sent.collect();
-        join_all(sent.into_iter().map(async |sent| match sent?.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(NotPublished(error)),
-            Err(_) => Err(NotPublished(rdkafka::error::KafkaError::Canceled)),
+        join_all(sent.into_iter().map(|sent| async move {
+            match sent?.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err((error, _))) => Err(NotPublished(error)),
+                Err(_) => Err(NotPublished(rdkafka::error::KafkaError::Canceled)),
+            }
         }))
         .await
     }

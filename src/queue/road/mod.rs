@@ -6,13 +6,13 @@
 //! then is its record finished. A crash between any two of these repeats a step that may be repeated.
 
 mod accept;
+mod hands;
 mod keys;
 mod put_off;
 mod settle;
 mod take;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -23,12 +23,13 @@ use std::{
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tidings_core::{
-    attempt::{self, Attempt},
+    attempt::Attempt,
     id::{AppId, MessageId},
     message::{Category, Lane, Message, Recipient},
     time::Timestamp,
 };
 
+use self::hands::{Authority, Hands};
 use super::{
     Envelopes, Fact, Settled,
     breaker::Breaker,
@@ -73,63 +74,6 @@ pub struct Parts {
     pub group: String,
     /// The recorder's consumer group.
     pub recorder: String,
-}
-
-/// Who says that this process may submit a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Authority {
-    Claim,
-    Row,
-}
-
-/// A message in this process's hands.
-struct Held {
-    new: NewMessage,
-    authority: Authority,
-    /// Until when nobody else may take its row, where that is leased.
-    leased_until: Timestamp,
-    /// Records that are finished once the message is.
-    tokens: Vec<Token>,
-    /// Whether a claim of ours may stand in Redis, whoever is the authority now.
-    claimed: bool,
-    /// Nobody looked for a claim of another's: most records come once, and the first claim that is written finds out.
-    unseen: bool,
-    /// The number of the attempt that was opened last. Whoever hands the message back has not sent it.
-    opened: Option<u32>,
-    /// How far its row had come, if it is the row that was leased.
-    row: Option<usize>,
-}
-
-impl Held {
-    /// A message that Kafka brought.
-    fn record(arrived: Arrived, authority: Authority, lease: Lease) -> Self {
-        Self { tokens: vec![arrived.token], row: None, unseen: arrived.fresh, ..Self::row(arrived.new, authority, lease, &[]) }
-    }
-
-    /// A message whose row we lease, which says so much of it.
-    fn row(new: NewMessage, authority: Authority, lease: Lease, attempts: &[Attempt]) -> Self {
-        let row = Some(attempt::steps(attempts));
-        Self { new, authority, leased_until: lease.until, tokens: Vec::new(), claimed: false, unseen: false, opened: None, row }
-    }
-}
-
-/// A message that Kafka brought.
-struct Arrived {
-    new: NewMessage,
-    token: Token,
-    /// It just came, and is taken for one that nobody has had before until its claim says otherwise.
-    fresh: bool,
-    /// The number of an attempt that may stand open in the claim and was never sent by us.
-    unsent: Option<u32>,
-    /// The attempts that this process knows of; the claim or the row may know more.
-    attempts: Vec<Attempt>,
-}
-
-#[derive(Default)]
-struct Hands {
-    held: HashMap<MessageId, Held>,
-    /// Looked at again later: another's lease runs, or a service that must be asked is away.
-    put_off: put_off::PutOff<Arrived>,
 }
 
 /// [`Messages`] on all three services.
@@ -232,7 +176,7 @@ impl Road {
         let woken = intake.clone();
         let arrived = move |topic: usize| {
             if let Some(lane) = Lane::from_index(topic) {
-                woken.wake_for_brought(lane);
+                woken.wake(lane);
             }
         };
         let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, Pace::AtOnce, arrived)?;
@@ -365,28 +309,18 @@ impl Messages for Road {
     }
 
     async fn lease(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
-        self.take_rows(lane, lease, now, most).await
+        self.take(lane, lease, now, most).await
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
-        self.ask_store(self.parts.store.next_due(lane)).await
-    }
-
-    fn brings(&self) -> bool {
-        true
-    }
-
-    async fn take_brought(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
-        Ok(self.take_records(lane, lease, now, most).await)
-    }
-
-    fn next_brought(&self, lane: Lane) -> Option<Timestamp> {
         let (put_off, has_room) = {
             let hands = self.hands();
             (hands.put_off.next(lane), hands.put_off.has_room(lane))
         };
         let waits = has_room && self.consumer.get().is_some_and(|consumer| consumer.waiting(lane.index()) > 0);
-        if waits { Some(self.parts.clock.now()) } else { put_off }
+        let ours = if waits { Some(self.parts.clock.now()) } else { put_off };
+        let stored = self.ask_store(self.parts.store.next_due(lane)).await.unwrap_or(None);
+        Ok([ours, stored].into_iter().flatten().min())
     }
 
     fn let_go(&self, id: MessageId) {

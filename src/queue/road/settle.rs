@@ -9,7 +9,10 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use super::{Authority, Held, Road, Settled};
+use super::{
+    Road, Settled,
+    hands::{Arrived, Authority, Held},
+};
 use crate::{
     queue::envelope::Progress,
     shared::{ClaimAnswer, ClaimState, ClaimWrite, Shared},
@@ -55,11 +58,8 @@ impl Road {
             match self.claims.ask(write).await {
                 Ok(ClaimAnswer::Written) => return Ok(Opening::Opened),
                 Ok(ClaimAnswer::Lost) => {
-                    if unseen {
-                        self.look_at_once(id);
-                    } else {
-                        self.give_up(id, Some(number(&attempts)));
-                    }
+                    // A claim that nobody knew of may be our own, with an attempt of this number that was sent.
+                    self.give_up(id, (!unseen).then(|| number(&attempts)));
                     return Ok(Opening::Lost);
                 }
                 Err(_) => self.keys.went_away(self.parts.clock.now()),
@@ -119,14 +119,6 @@ impl Road {
         }
     }
 
-    /// A record that came before, here or elsewhere: what its claim says is asked before anything else.
-    fn look_at_once(&self, id: MessageId) {
-        let held = self.hands().held.remove(&id);
-        if let Some(held) = held {
-            self.look_again_at(Held { opened: None, ..held }, self.parts.clock.now(), &[]);
-        }
-    }
-
     /// The records of a message that was let go are looked at again; what was opened last was never sent.
     pub(super) fn look_again(&self, held: Held) {
         self.look_again_at(held, self.parts.clock.now() + LATER, &[]);
@@ -136,11 +128,7 @@ impl Road {
         let Held { new, tokens, opened, .. } = held;
         let (lane, mut hands) = (new.message.lane(), self.hands());
         for token in tokens {
-            hands.put_off.add(
-                lane,
-                until,
-                super::Arrived { new: new.clone(), token, fresh: false, unsent: opened, attempts: attempts.to_vec() },
-            );
+            hands.put_off.add(lane, until, Arrived { new: new.clone(), token, unsent: opened, attempts: attempts.to_vec() });
         }
     }
 
@@ -217,7 +205,7 @@ impl Road {
             // With Redis away the published fact alone says it, and the claim is told when Redis is back.
             match self.claims.ask(write.clone()).await {
                 Ok(ClaimAnswer::Lost) if unseen => {
-                    self.look_at_once(id);
+                    self.give_up(id, None);
                     return Ok(Settling::Late(Status::Delivering));
                 }
                 Ok(_) => {}

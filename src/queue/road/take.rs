@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tidings_core::{
     attempt::{Attempt, steps},
     id::MessageId,
@@ -9,7 +10,10 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use super::{Arrived, Authority, Held, Road, Token};
+use super::{
+    Road, Token,
+    hands::{Arrived, Authority, Held},
+};
 use crate::{
     queue::{Fact, Settled, envelope::Progress, kafka::Publish},
     shared::{Claim, ClaimState, Shared},
@@ -68,18 +72,19 @@ impl Verdict {
 }
 
 impl Road {
-    pub(super) async fn take_records(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Vec<Taken> {
+    pub(super) async fn take(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
         let arrived = self.arrived(lane, now, most).await;
-        self.sort_records(arrived, lease, now).await
-    }
-
-    pub(super) async fn take_rows(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
-        match self.ask_store(self.parts.store.lease(lane, lease, now, most)).await {
-            Ok(rows) => Ok(self.sort_rows(rows, lease).await),
-            // Kafka alone is enough to go on with.
-            Err(error) if error.is_unavailable() => Ok(Vec::new()),
-            Err(error) => Err(error),
+        let mut taken = self.sort_records(arrived, lease, now).await;
+        if taken.len() < most {
+            match self.ask_store(self.parts.store.lease(lane, lease, now, most - taken.len())).await {
+                Ok(rows) => taken.extend(self.sort_rows(rows, lease).await),
+                // Kafka alone is enough to go on with, and what it brought is in our hands already.
+                Err(error) if error.is_unavailable() => {}
+                Err(error) if taken.is_empty() => return Err(error),
+                Err(error) => tracing::warn!(lane = lane.as_str(), error = &error as &dyn std::error::Error, "no rows could be taken"),
+            }
         }
+        Ok(taken)
     }
 
     /// Records of a lane, those that were put off and are due first.
@@ -92,9 +97,7 @@ impl Road {
         let most = if has_room { most - arrived.len() } else { 0 };
         for record in consumer.take(lane.index(), most) {
             match self.parts.envelopes.read(&record.value) {
-                Ok(Fact::Accepted(new)) => {
-                    arrived.push(Arrived { new, token: record.token, fresh: true, unsent: None, attempts: Vec::new() })
-                }
+                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token, unsent: None, attempts: Vec::new() }),
                 Ok(_) => self.bury(lane, &record.value, "a fact that does not belong into this topic", record.token).await,
                 Err(error) => self.bury(lane, &record.value, &error.to_string(), record.token).await,
             }
@@ -130,18 +133,14 @@ impl Road {
         if arrived.is_empty() {
             return Vec::new();
         }
-        let again: Vec<MessageId> = arrived.iter().filter(|arrived| !arrived.fresh).map(|arrived| arrived.new.message.id).collect();
-        let claims = match again.as_slice() {
-            [] if self.parts.shared.is_connected() => Ok(Vec::new()),
-            again => self.parts.shared.claims(again).await,
-        };
-        let Ok(claims) = claims else {
+        let ids: Vec<MessageId> = arrived.iter().map(|arrived| arrived.new.message.id).collect();
+        let Ok(claims) = self.parts.shared.claims(&ids).await else {
             self.keys.went_away(now);
             return self.by_row(arrived, lease, now).await;
         };
-        let (mut claims, mut taken) = (claims.into_iter(), Vec::new());
-        for mut arrived in arrived {
-            let claim = if arrived.fresh { None } else { claims.next().flatten() };
+        let (mut taken, mut decided) = (Vec::new(), Vec::new());
+        for (mut arrived, claim) in arrived.into_iter().zip(claims) {
+            let unseen = claim.is_none();
             let known = std::mem::take(&mut arrived.attempts);
             let unsent = arrived.unsent.filter(|_| claim.as_ref().is_some_and(|claim| claim.owner == lease.owner));
             match verdict(claim, lease.owner).without(unsent).with(known) {
@@ -150,15 +149,17 @@ impl Road {
                     let message = arrived.new.message.clone();
                     let status = if attempts.is_empty() { message.first_status() } else { Status::Delivering };
                     // The same message twice in one batch: its second record is finished with the first.
-                    if self.hold(Held::record(arrived, Authority::Claim, lease)) {
+                    if self.hold(Held { unseen, ..Held::record(arrived, Authority::Claim, lease) }) {
                         taken.push(Taken { message, status, attempts, lease });
                     }
                 }
                 Verdict::Later(left) => self.put_off(arrived, now + left + LATER),
-                Verdict::Decided(progress) => self.decided(arrived, progress, now).await,
+                Verdict::Decided(progress) => decided.push(self.decided(arrived, progress, now)),
                 Verdict::Cancelled | Verdict::Over => self.finish(&[arrived.token]),
             }
         }
+        // Together: after a partition has moved these are most of what it brings.
+        join_all(decided).await;
         taken
     }
 
@@ -237,7 +238,7 @@ impl Road {
         let mut taken = Vec::with_capacity(rows.len());
         for (mut row, claim) in rows.into_iter().zip(claims) {
             let new = NewMessage::waiting(Arc::clone(&row.message));
-            let held = Held::row(new.clone(), authority, lease, &row.attempts);
+            let held = Held { unseen: claim.is_none(), ..Held::row(new.clone(), authority, lease, &row.attempts) };
             match verdict(claim, lease.owner) {
                 Verdict::Go(attempts) => further(&mut row.attempts, attempts),
                 // What waited is due again: it goes on where it stopped.

@@ -20,7 +20,7 @@ use crate::{
         messages::samples::{ended, opened},
         queue::{
             OnKafka,
-            cases::{message, new, take_either_way},
+            cases::{message, new},
             on_kafka_unrecorded, on_servers,
         },
     },
@@ -51,7 +51,7 @@ fn lease() -> Lease {
 async fn take(on_kafka: &OnKafka, lane: Lane, id: MessageId) -> Taken {
     let found = std::sync::Mutex::new(None);
     eventually(async || {
-        let taken = take_either_way(&*on_kafka.road, lane, lease()).await.unwrap_or_default();
+        let taken = on_kafka.road.lease(lane, lease(), Clock::system().now(), 10).await.unwrap_or_default();
         *found.lock().unwrap() = taken.into_iter().find(|taken| taken.message.id == id);
         found.lock().unwrap().is_some()
     })
@@ -137,9 +137,9 @@ async fn what_may_not_go_twice_waits_with_neither_and_goes_on_when_redis_is_back
     // It was read from Kafka, which has nothing more, and nobody may have it.
     let road = Arc::clone(&on_kafka.road);
     eventually(async || {
-        let taken = take_either_way(&*road, Lane::Normal, lease()).await.unwrap_or_default();
+        let taken = road.lease(Lane::Normal, lease(), Clock::system().now(), 10).await.unwrap_or_default();
         assert!(taken.is_empty(), "nobody knows who has it");
-        road.next_brought(Lane::Normal).is_some_and(|due| due > Clock::system().now())
+        road.next_due(Lane::Normal).await.unwrap().is_some_and(|due| due > Clock::system().now())
     })
     .await;
     to_redis.switch(State::Whole);

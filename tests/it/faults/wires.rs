@@ -25,7 +25,7 @@ use crate::{
     servers,
     suites::queue::{
         self,
-        cases::{message, new, take_either_way},
+        cases::{message, new},
     },
     torture::{State, Wire},
 };
@@ -122,7 +122,8 @@ async fn a_record_that_nobody_understands_is_put_aside_listed_and_replayed() {
         String::from_utf8(output.stdout).unwrap()
     };
     let taken = std::sync::Mutex::new(0);
-    let work = async || *taken.lock().unwrap() += take_either_way(&*on_kafka.road, Lane::Urgent, lease(60)).await.unwrap().len();
+    let work =
+        async || *taken.lock().unwrap() += on_kafka.road.lease(Lane::Urgent, lease(60), Clock::system().now(), 10).await.unwrap().len();
     eventually(async || {
         work().await;
         dead("list").contains(&format!("{topic}\tan envelope of version 9, which this program does not know"))

@@ -3,7 +3,7 @@
 
 use redis::AsyncCommands;
 use sqlx::{Connection, PgConnection};
-use tidings::queue::kafka::{Topics, positions};
+use tidings::queue::kafka::{Position, Topics, positions};
 use tidings_core::message::Lane;
 
 use super::cluster::{Cluster, GROUP};
@@ -67,8 +67,10 @@ async fn offsets(cluster: &Cluster) -> anyhow::Result<Option<String>> {
     let behind = tokio::task::spawn_blocking(move || {
         let workers = positions(&brokers, GROUP, &messages)?;
         let recorder = positions(&brokers, &format!("{GROUP}-recorder"), &all)?;
-        Ok::<_, anyhow::Error>(workers.into_iter().chain(recorder).filter(|position| position.lag() > 0).collect::<Vec<_>>())
+        let behind = |positions: Vec<Position>| positions.into_iter().filter(|position| position.lag() > 0).collect::<Vec<_>>();
+        Ok::<_, anyhow::Error>((behind(workers), behind(recorder)))
     });
-    let behind = behind.await??;
-    Ok((!behind.is_empty()).then(|| format!("not committed: {behind:?}")))
+    let (workers, recorder) = behind.await??;
+    let all = workers.is_empty() && recorder.is_empty();
+    Ok((!all).then(|| format!("not committed by the workers: {workers:?}, by the recorder: {recorder:?}")))
 }

@@ -4,9 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidings::{
     clock::Clock,
-    store::{
-        Accepting, Cancelling, Error, Idempotency, Lease, Messages, NewMessage, Next, Opening, ReceiptFact, Releasing, Settlement, Taken,
-    },
+    store::{Accepting, Cancelling, Idempotency, Lease, Messages, NewMessage, Next, Opening, ReceiptFact, Releasing, Settlement, Taken},
 };
 use tidings_core::{
     attempt::{Attempt, Outcome},
@@ -48,15 +46,7 @@ async fn accept(queue: &Queue, message: Message) -> MessageId {
 }
 
 async fn take_now(queue: &Queue, lane: Lane) -> Vec<Taken> {
-    take_either_way(&**queue, lane, lease(ME)).await.unwrap()
-}
-
-/// Some of a lane, whichever way they come.
-pub async fn take_either_way(queue: &dyn Messages, lane: Lane, lease: Lease) -> Result<Vec<Taken>, Error> {
-    let now = Clock::system().now();
-    let mut taken = queue.lease(lane, lease, now, 10).await?;
-    taken.extend(queue.take_brought(lane, lease, now, 10 - taken.len()).await?);
-    Ok(taken)
+    queue.lease(lane, lease(ME), Clock::system().now(), 10).await.unwrap()
 }
 
 /// Waits until something of a lane is there to be taken.

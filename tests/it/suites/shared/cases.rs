@@ -45,7 +45,7 @@ pub async fn a_claim_is_held_until_its_lease_is_over(shared: Arc<dyn Shared>) {
     assert_eq!(claim(&shared, write(id, 2, ClaimState::Open, 2, LONG)).await, ClaimAnswer::Written);
 }
 
-pub async fn whoever_has_not_looked_gets_a_claim_only_where_there_is_none(shared: Arc<dyn Shared>) {
+pub async fn whoever_knows_of_no_claim_gets_one_only_where_there_is_none(shared: Arc<dyn Shared>) {
     let id = message();
     let unseen = |owner, number| ClaimWrite { unseen: true, ..write(id, owner, ClaimState::Open, number, SHORT) };
     assert_eq!(claim(&shared, unseen(1, 1)).await, ClaimAnswer::Written);

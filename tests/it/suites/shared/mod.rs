@@ -48,7 +48,7 @@ crate::suites::suite! {
     backends: [local, redis, redis_cluster],
     cases: [
         a_claim_is_held_until_its_lease_is_over,
-        whoever_has_not_looked_gets_a_claim_only_where_there_is_none,
+        whoever_knows_of_no_claim_gets_one_only_where_there_is_none,
         whoever_comes_after_a_lease_must_know_of_the_open_attempt,
         a_decided_message_is_not_opened_again,
         a_message_that_waited_is_opened_again_by_anybody,
