@@ -22,8 +22,8 @@ use crate::{
     control::{Actor, model::ActorId},
 };
 
-/// Segments a second of the account that always serves: codes take half of it, and the rest must not use up the backlog before the
-/// recorder has written it.
+/// Segments a second of the account that always serves: codes take a tenth of it. A place is a millisecond,
+/// which is little beside a code's own way.
 const CONTRACT: u32 = 1_000;
 const CODES_PER_S: f64 = 100.0;
 /// A backlog that does not grow to its size by this many times as many messages never will.

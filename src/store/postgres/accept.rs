@@ -1,9 +1,6 @@
 //! Making messages durable, and recognising what was sent before.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{Connection, PgConnection, Row};
 use tidings_core::{id::MessageId, message::Status, time::Timestamp};
@@ -34,7 +31,7 @@ pub struct Come<'a> {
     /// Of the last attempt.
     pub provider: Option<&'a str>,
     /// As they are stored.
-    pub attempts: Option<Cow<'a, [u8]>>,
+    pub attempts: Option<&'a [u8]>,
     pub progress: i32,
     pub in_flight: bool,
 }
@@ -47,7 +44,7 @@ impl<'a> Come<'a> {
             due_at: Some(row.due_at),
             closed_at: None,
             provider: row.opened.as_ref().map(|(provider, _)| provider.as_str()),
-            attempts: row.opened.as_ref().map(|(_, attempts)| Cow::Borrowed(attempts.as_slice())),
+            attempts: row.opened.as_ref().map(|(_, attempts)| attempts.as_slice()),
             progress: i32::from(row.opened.is_some()),
             in_flight: row.opened.is_some(),
         }
@@ -164,7 +161,7 @@ pub async fn insert_new(connection: &mut PgConnection, rows: &[(&NewRow, Come<'_
         .bind(come().map(|come| come.in_flight).collect::<Vec<_>>())
         .bind(come().map(|come| come.closed_at.map(Timestamp::as_millis)).collect::<Vec<_>>())
         .bind(come().map(|come| come.provider).collect::<Vec<_>>())
-        .bind(come().map(|come| come.attempts.as_deref()).collect::<Vec<_>>())
+        .bind(come().map(|come| come.attempts).collect::<Vec<_>>())
         .bind(come().map(|come| come.progress).collect::<Vec<_>>())
         .bind(column().map(|row| row.template.as_ref().map(|(name, _)| name.clone())).collect::<Vec<_>>())
         .bind(column().map(|row| row.template.as_ref().map(|(_, version)| i32::try_from(*version).unwrap_or(i32::MAX))).collect::<Vec<_>>())

@@ -3,7 +3,7 @@
 //! Facts may come twice and in any order. A row that is not there is made as the fact says; one that is there moves forward
 //! by the transition table, and only a fact that came as far as the row or further may change attempts and due time.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 use sqlx::{Connection, PgConnection, Row};
 use tidings_core::{
@@ -94,7 +94,7 @@ impl<'a> Folded<'a> {
             due_at: self.due(),
             closed_at: self.closes_as().map(|_| self.at),
             provider: self.provider(),
-            attempts: Some(Cow::Borrowed(&self.attempts)),
+            attempts: Some(&self.attempts),
             progress: progress(&self.row.attempts),
             in_flight: false,
         }
