@@ -136,7 +136,7 @@ impl Accept {
         message.traceparent = traceparent;
         self.admit(sender, &message, purse, now).await?;
         let message = Arc::new(message);
-        let seat = if message.first_status() == Status::Accepted { self.intake.reserve(&message) } else { None };
+        let seat = if message.first_status() == Status::Accepted { self.intake.reserve(&message).await } else { None };
         let (lease, opened) = (seat.as_ref().and_then(Seat::lease), seat.as_ref().and_then(Seat::opened));
         Ok((NewMessage { message, idempotency, lease, opened }, seat))
     }

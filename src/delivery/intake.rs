@@ -78,9 +78,9 @@ impl Intake {
         Self(Some(worker))
     }
 
-    /// A seat for a message, if somebody is free now.
-    pub fn reserve(&self, message: &Arc<Message>) -> Option<Seat> {
-        self.0.as_ref()?.reserve(message)
+    /// A seat for a message, if somebody is free now or very soon.
+    pub async fn reserve(&self, message: &Arc<Message>) -> Option<Seat> {
+        self.0.as_ref()?.reserve(message).await
     }
 
     /// The message that a seat was kept for is durable, as the seat says.

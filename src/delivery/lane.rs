@@ -1,4 +1,4 @@
-//! One lane of a worker: its permits, its alarm clock, and how much it takes at once.
+//! One lane of a worker: its seats, its alarm clock, and how much it takes at once.
 //!
 //! A lane whose messages find no room at their providers must not be emptied into parking places: each costs a write, and
 //! what is parked has left the queue that holds it for nothing. So a lane begins with a few, and after a message had to park
@@ -8,14 +8,16 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tidings_core::time::Moment;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+
+use super::seats::Seats;
 
 /// Messages leased at once: a write to the store carries them all.
 const MOST_AT_ONCE: usize = 256;
@@ -28,7 +30,7 @@ const TAKES: u64 = 4;
 const LINE_LASTS: usize = 3;
 
 pub struct LaneState {
-    pub permits: Arc<Semaphore>,
+    pub seats: Seats,
     pub woken: Notify,
     /// Messages that hold a permit and wait for room.
     waiting: AtomicUsize,
@@ -74,7 +76,7 @@ impl Drop for InLine<'_> {
 impl LaneState {
     pub fn new(permits: usize) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(permits)),
+            seats: Seats::new(permits),
             woken: Notify::new(),
             waiting: AtomicUsize::new(0),
             full: AtomicBool::new(true),

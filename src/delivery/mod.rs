@@ -12,6 +12,7 @@ mod intake;
 mod journey;
 mod lane;
 mod pulse;
+mod seats;
 mod settle;
 mod steer;
 mod submit;

@@ -103,11 +103,14 @@ impl Worker {
     }
 
     /// A seat for a fresh message, and a provider too if one has room now.
-    pub(super) fn reserve(self: &Arc<Self>, message: &Arc<Message>) -> Option<Seat> {
+    pub(super) async fn reserve(self: &Arc<Self>, message: &Arc<Message>) -> Option<Seat> {
+        let lane = &self.lanes[message.lane().index()];
+        // Where providers are full, seats are held by messages that wait for them.
+        let in_vain = || self.stopping.is_cancelled() || lane.is_full();
+        let permit = lane.seats.for_sender(&self.clock, in_vain).await?;
         if self.stopping.is_cancelled() {
             return None;
         }
-        let permit = Arc::clone(&self.lanes[message.lane().index()].permits).try_acquire_owned().ok()?;
         let lease = self.lease(self.clock.now());
         let fresh = Taken { message: Arc::clone(message), status: message.first_status(), attempts: Vec::new(), lease };
         // Whoever has to wait for something else than room waits in the queue.
@@ -138,9 +141,9 @@ impl Worker {
         loop {
             let first = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                permit = Arc::clone(&state.permits).acquire_owned() => match permit {
-                    Ok(permit) => permit,
-                    Err(_) => return,
+                seat = state.seats.for_queue() => match seat {
+                    Some(seat) => seat,
+                    None => return,
                 },
             };
             let most = state.at_once(self.clock.moment());
@@ -162,11 +165,7 @@ impl Worker {
 
     /// Leases up to `most`, as many as there are permits for, and begins them. How many there were; nothing if the store failed.
     async fn take(self: &Arc<Self>, lane: Lane, state: &LaneState, most: usize, first: OwnedSemaphorePermit) -> Option<usize> {
-        let mut permits = vec![first];
-        while permits.len() < most {
-            let Ok(permit) = Arc::clone(&state.permits).try_acquire_owned() else { break };
-            permits.push(permit);
-        }
+        let permits = state.seats.more_for_queue(first, most).await;
         let (began, now) = (self.clock.moment(), self.clock.now());
         let taken = match self.store.lease(lane, self.lease(now), now, permits.len()).await {
             Ok(taken) => taken,
@@ -176,6 +175,7 @@ impl Worker {
             }
         };
         let count = taken.len();
+        state.seats.queue_gave(permits.len(), taken.iter().map(|taken| now.since(taken.message.first_due())));
         if count > 0 {
             self.metrics.queue.refilled(count, self.clock.moment().since(began));
         }
@@ -213,6 +213,7 @@ impl Worker {
             worker.in_hand().remove(&id);
             // Also what was taken again meanwhile, and not begun because it was in hand.
             worker.store.let_go(id);
+            worker.lanes[lane.index()].seats.came_free(worker.clock.moment());
         });
     }
 

@@ -46,6 +46,8 @@ pub struct Ticket {
     pub(super) lane: Lane,
     /// Its place among the provider's departures, once it has asked for one.
     pub(super) place: Option<Moment>,
+    /// Chosen and not departed: it is being written down.
+    pub(super) held: bool,
     pub(super) probe: bool,
     pub(super) more: bool,
 }

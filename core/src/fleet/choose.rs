@@ -10,7 +10,6 @@ use super::{Ask, Because, Choice, Fleet, Manner, Member, Operator, Passed, Ticke
 use crate::{
     health::{LastResort, Probe, Standing},
     limits::{ASK_AGAIN, Departure, Full, Limits},
-    message::Lane,
     select::{Candidate, Candidates},
     time::Moment,
 };
@@ -77,7 +76,10 @@ impl Fleet {
     /// A call that was written down goes out now; latency counts from here.
     pub fn sent(&mut self, now: Moment, ticket: &mut Ticket) {
         let chosen = std::mem::replace(&mut ticket.started, now);
+        let held = std::mem::take(&mut ticket.held);
         if let Some(place) = self.place_of(ticket) {
+            let member = &mut self.members[place];
+            member.held = member.held.saturating_sub(u32::from(held));
             self.limits.sent((chosen, ticket.place.unwrap_or(chosen)), now, place, ticket.segments);
             self.members[place].health.sent(now, ticket.call, chosen, ticket.probe);
         }
@@ -227,9 +229,8 @@ impl Fleet {
                 survey.pass(member, Because::Tried);
                 continue;
             }
-            // A code passes those that are chosen and have not departed.
-            let before = if ask.lane == Lane::Urgent { member.health.calls_out().min(member.in_flight) } else { member.in_flight };
-            if before >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
+            // What is being written down is no evidence, and a slow disk no reason to shut a provider.
+            if member.calls_out() >= member.health.in_flight_cap(now) && member.operator == Operator::Silent {
                 // Also this wait has its lane's precedence: the next slot is not for a lower one.
                 limits.refused(now, place, ask.lane, now + ASK_AGAIN);
                 survey.wait_for_room(now + ASK_AGAIN, WaitReason::InFlight, place);
@@ -269,10 +270,12 @@ impl Fleet {
         ask.candidates.iter().filter(|other| **other != place).for_each(|other| limits.served_elsewhere(*other, ask.lane));
         let member = &mut self.members[place];
         member.in_flight += 1;
-        let more = limits.has_room_for_waiting(now, place) && member.in_flight < member.health.in_flight_cap(now);
+        let more = limits.has_room_for_waiting(now, place) && member.calls_out() < member.health.in_flight_cap(now);
         let call = member.health.started(now, probe);
         let probe = probe.is_some();
-        if limits.departure() == Departure::WrittenFirst {
+        let held = limits.departure() == Departure::WrittenFirst;
+        if held {
+            member.held += 1;
             member.health.held(call, probe);
         }
         let why = Why { manner, score: member.score(now), weight: member.weight(), of: survey.of, passed: survey.passed };
@@ -286,6 +289,7 @@ impl Fleet {
             segments: ask.segments,
             lane: ask.lane,
             place: None,
+            held,
             probe,
             more,
         }

@@ -66,7 +66,10 @@ struct Member {
     id: u32,
     spec: ProviderSpec,
     health: Health,
+    /// Calls that were chosen and have not ended.
     in_flight: u32,
+    /// Those of them that have not departed.
+    held: u32,
     /// It has just said that it is asked too much: until then whoever has a choice goes elsewhere.
     eased_until: Moment,
     operator: Operator,
@@ -85,7 +88,12 @@ enum Operator {
 impl Member {
     fn new(id: u32, spec: ProviderSpec, process: u64, now: Moment) -> Self {
         let health = Health::new(settings(&spec), process, now);
-        Self { id, spec, health, in_flight: 0, eased_until: now, operator: Operator::Silent, weight_set: None }
+        Self { id, spec, health, in_flight: 0, held: 0, eased_until: now, operator: Operator::Silent, weight_set: None }
+    }
+
+    /// Calls that have departed and not ended.
+    const fn calls_out(&self) -> u32 {
+        self.in_flight.saturating_sub(self.held)
     }
 
     fn weight(&self) -> u32 {
@@ -281,7 +289,9 @@ impl Fleet {
     fn give_back(&mut self, limits: &mut Limits, ticket: &Ticket) -> Option<usize> {
         let place = self.place_of(ticket)?;
         limits.ended(place);
-        self.members[place].in_flight = self.members[place].in_flight.saturating_sub(1);
+        let member = &mut self.members[place];
+        member.in_flight = member.in_flight.saturating_sub(1);
+        member.held = member.held.saturating_sub(u32::from(ticket.held));
         Some(place)
     }
 

@@ -340,11 +340,6 @@ impl Health {
         (CAP_LEAST + expected + CAP_SPREADS * expected.sqrt()).ceil() as u32
     }
 
-    /// Calls that have departed and were not answered yet.
-    pub fn calls_out(&self) -> u32 {
-        u32::try_from(self.hang.out).unwrap_or(u32::MAX)
-    }
-
     /// The busiest rate lately: an outage or a pause must not shut out the crowd that waits for its end.
     fn peak_rate(&self, now: Moment) -> f64 {
         self.recent.rate(now).max(self.peak.0 * (-now.since(self.peak.1).as_secs_f64() / PEAK_RATE_FADES_S).exp())

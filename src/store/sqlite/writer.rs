@@ -1,13 +1,16 @@
 //! The one writer: a transaction a tick that carries whatever waits, one fsync for all of it.
 //!
-//! The first request waits for nobody; those that come while its transaction runs go together in the next. Nothing is
-//! answered before it is on disk. A transaction that fails because the store is away or full is dropped whole, and so
-//! are its replies: whoever asked sees `Unavailable` and may ask again. If it fails because one request is broken, the
-//! requests are tried one by one, so that a defect in one never holds up the others.
+//! The first request waits for nobody; those that come while its transaction runs go together in the next, and where they are
+//! many, with those that come a moment later. Nothing is answered before it is on disk. A transaction that fails because the
+//! store is away or full is dropped whole, and so are its replies: whoever asked sees `Unavailable` and may ask again. If it
+//! fails because one request is broken, the requests are tried one by one, so that a defect in one never holds up the others.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use sqlx::{Connection, SqliteConnection};
@@ -29,6 +32,10 @@ use crate::{
 
 /// Requests in one transaction, at most: bounds its latency and the memory of a burst.
 pub const MAX_REQUESTS: usize = 1024;
+/// After a tick of this many the next one waits for so long: where so many come, twice as many come meanwhile, and what a tick
+/// costs by itself (its statements, its fsync, the pages that every tick touches) is shared by more.
+const MANY: usize = 64;
+const GATHERS: Duration = Duration::from_millis(4);
 /// Requests that may wait for the writer before their callers do.
 pub const BACKLOG: usize = 4096;
 /// Pages of write-ahead log after which a tick is followed by a passive checkpoint (it waits for no reader).
@@ -51,7 +58,7 @@ pub struct Shared {
 #[derive(Clone, Copy, Debug)]
 pub struct Tick {
     pub requests: usize,
-    pub duration: std::time::Duration,
+    pub duration: Duration,
     /// Writes that came meanwhile and go with the next one.
     pub waiting: usize,
     /// Nothing of it was written.
@@ -61,7 +68,7 @@ pub struct Tick {
 /// Runs the writer on a thread of its own. Each of a tick's statements wakes it, and among the runtime's other tasks it would stand
 /// in line each time, behind hundreds of requests that wait for that very tick.
 pub fn start(connection: SqliteConnection, requests: mpsc::Receiver<Request>, shared: Arc<Shared>) -> Result<JoinHandle<()>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| Error::Broken(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| Error::Broken(error.into()))?;
     let (ending, ended) = oneshot::channel();
     let run = move || {
         runtime.block_on(run(connection, requests, shared));
@@ -109,6 +116,9 @@ async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Requ
             drop(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await);
         }
         (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began), waiting: requests.len(), failed });
+        if size >= MANY {
+            tokio::time::sleep(GATHERS).await;
+        }
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");

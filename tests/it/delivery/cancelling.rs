@@ -263,7 +263,7 @@ async fn let_others_run(times: u16) {
 async fn race(world: Arc<World>, message: Message, sent: Sent) -> Option<usize> {
     let (id, lane, message) = (message.id, message.lane(), Arc::new(message));
     let intake = Intake::to(Arc::clone(&world.worker));
-    let seat = if sent.direct && message.first_status() == Status::Accepted { intake.reserve(&message) } else { None };
+    let seat = if sent.direct && message.first_status() == Status::Accepted { intake.reserve(&message).await } else { None };
     let (lease, opened) = (seat.as_ref().and_then(Seat::lease), seat.as_ref().and_then(Seat::opened));
     world.store.accept(vec![NewMessage { message, idempotency: None, lease, opened }]).await.unwrap();
     match seat {

@@ -122,9 +122,9 @@ async fn an_attempt_whose_worker_died_is_ambiguous() {
 }
 
 /// A message kept for a free worker, whose row may be born with its first attempt.
-fn seated(world: &World, intake: &Intake) -> (NewMessage, Seat) {
+async fn seated(world: &World, intake: &Intake) -> (NewMessage, Seat) {
     let message = Arc::new(world.message(Category::Transactional));
-    let seat = intake.reserve(&message).unwrap();
+    let seat = intake.reserve(&message).await.unwrap();
     (NewMessage { message, idempotency: None, lease: seat.lease(), opened: seat.opened() }, seat)
 }
 
@@ -132,7 +132,7 @@ fn seated(world: &World, intake: &Intake) -> (NewMessage, Seat) {
 async fn a_message_whose_sender_went_away_while_it_was_written_is_delivered() {
     let world = providers(&[("a", &[accepts("v-1")])]).build().await;
     world.worker.start();
-    let (new, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker)));
+    let (new, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker))).await;
     let id = new.message.id;
     assert!(new.opened.is_some());
     world.store.accept(vec![new]).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_message_whose_sender_went_away_while_it_was_written_is_delivered() {
 async fn a_row_that_comes_after_its_seat_was_dropped_is_delivered() {
     let world = providers(&[("a", &[accepts("v-1")])]).build().await;
     world.worker.start();
-    let (new, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker)));
+    let (new, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker))).await;
     let id = new.message.id;
     drop(seat);
     // The store does one thing after another: what is written now is written after it looked for the row.
@@ -160,7 +160,7 @@ async fn a_row_that_comes_after_its_seat_was_dropped_is_delivered() {
 #[tokio::test]
 async fn a_seat_that_is_given_back_leaves_nothing_behind() {
     let world = providers(&[("a", &[accepts("v-1")])]).build().await;
-    let (_, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker)));
+    let (_, seat) = seated(&world, &Intake::to(Arc::clone(&world.worker))).await;
     assert_eq!(world.in_flight(), [1]);
     seat.give_back();
     assert_eq!(world.in_flight(), [0]);

@@ -7,7 +7,10 @@ const A_ONLY: Ask<'static> = Ask { candidates: &[0], ..ASK };
 
 /// A fleet that has known its two providers for a minute: ten calls a second to each, a tenth of a second long.
 fn known() -> (Fleet, Moment) {
-    let mut fleet = fleet(vec![spec("a"), spec("b")]);
+    known_to(fleet(vec![spec("a"), spec("b")]))
+}
+
+fn known_to(mut fleet: Fleet) -> (Fleet, Moment) {
     let mut out: Vec<(Moment, Ticket)> = Vec::new();
     for step in 0..1_200 {
         let now = at(step * 50);
@@ -16,7 +19,9 @@ fn known() -> (Fleet, Moment) {
         }
         // Not quite regular: a provider always has some spread.
         let ends = now + Duration::from_millis(80 + (step * 7) % 40);
-        out.push((ends, call(&mut fleet, now, &ASK)));
+        let mut ticket = call(&mut fleet, now, &ASK);
+        fleet.sent(now, &mut ticket);
+        out.push((ends, ticket));
         fleet.tick(now);
     }
     let now = at(61_000);
@@ -50,6 +55,19 @@ fn calls_that_are_still_out_eject_long_before_their_timeout() {
     assert!(ejected_at.since(began) < Duration::from_secs(1), "the timeout is three seconds: {:?}", ejected_at.since(began));
     assert!(out.len() <= 12, "{} calls were wasted", out.len());
     out.into_iter().for_each(|ticket| fleet.ended(ejected_at, ticket, Outcome::Ambiguous, None));
+}
+
+#[test]
+fn the_cap_of_calls_counts_those_that_have_departed_not_those_that_are_being_written_down() {
+    let providers = vec![spec("a"), spec("b")];
+    let (mut fleet, now) = known_to(Fleet::writing_first(FleetConfig { providers }, 1, Moment::ZERO));
+    let mut tickets: Vec<Ticket> = (0..100).map(|_| call(&mut fleet, now, &A_ONLY)).collect();
+    tickets.iter_mut().for_each(|ticket| fleet.sent(now, ticket));
+    assert!(matches!(fleet.choose(now, &A_ONLY), Choice::Wait { reason: WaitReason::InFlight, .. }), "one or two are out as a rule");
+    tickets.into_iter().for_each(|ticket| fleet.ended(now + Duration::from_millis(90), ticket, Outcome::Accepted, None));
+    let written: Vec<Ticket> = (0..100).map(|_| call(&mut fleet, now + Duration::from_millis(100), &A_ONLY)).collect();
+    written.into_iter().for_each(|ticket| fleet.abandoned(ticket));
+    assert_eq!(fleet.view(now)[0].in_flight, 0);
 }
 
 #[test]
