@@ -149,16 +149,19 @@ impl Worker {
             let most = state.at_once(self.clock.moment());
             let was_full = state.is_full();
             let taken = self.take(lane, state, most, first).await;
-            let pause = match taken {
-                None => AFTER_FAILURE,
-                Some(0) => self.idle(lane).await,
-                Some(taken) if was_full && state.has_enough(self.clock.moment(), most, taken) => PAUSE_WHILE_FULL,
-                Some(_) => continue,
+            let enough = |taken| was_full && state.has_enough(self.clock.moment(), most, taken);
+            let pause = async {
+                match taken {
+                    None => tokio::time::sleep(AFTER_FAILURE).await,
+                    Some(0) => self.idle(lane).await,
+                    Some(taken) if enough(taken) => tokio::time::sleep(PAUSE_WHILE_FULL).await,
+                    Some(_) => {}
+                }
             };
             tokio::select! {
                 () = self.stopping.cancelled() => return,
                 () = state.woken.notified(), if taken == Some(0) => {}
-                () = tokio::time::sleep(pause) => {}
+                () = pause => {}
             }
         }
     }
@@ -186,12 +189,13 @@ impl Worker {
         Some(count)
     }
 
-    /// Until the next message is due, within reason.
-    async fn idle(&self, lane: Lane) -> Duration {
-        match self.store.next_due(lane).await {
+    /// Waits until the next message is due, within reason. Whoever is woken need not hear when that is.
+    async fn idle(&self, lane: Lane) {
+        let length = match self.store.next_due(lane).await {
             Ok(Some(due)) => due.since(self.clock.now()).min(IDLE).max(Duration::from_millis(1)),
             Ok(None) | Err(_) => IDLE,
-        }
+        };
+        tokio::time::sleep(length).await;
     }
 
     fn begin(self: &Arc<Self>, message: &Message, permit: OwnedSemaphorePermit, delivery: impl Future<Output = ()> + Send + 'static) {

@@ -6,6 +6,7 @@
 //! then is its record finished. A crash between any two of these repeats a step that may be repeated.
 
 mod accept;
+mod beside;
 mod hands;
 mod keys;
 mod put_off;
@@ -29,7 +30,10 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use self::hands::{Authority, Hands};
+use self::{
+    beside::Beside,
+    hands::{Authority, Hands},
+};
 use super::{
     Envelopes, Fact, Settled,
     breaker::Breaker,
@@ -85,6 +89,7 @@ pub struct Road {
     forbidden: AtomicBool,
     store_answers: Breaker,
     hands: Mutex<Hands>,
+    beside: Beside,
     consumer: OnceLock<Consumer>,
     wake: OnceLock<Intake>,
     keys: keys::Keys,
@@ -111,6 +116,7 @@ impl Road {
             forbidden: AtomicBool::new(false),
             store_answers: Breaker::default(),
             hands: Mutex::default(),
+            beside: Beside::default(),
             consumer: OnceLock::new(),
             wake: OnceLock::new(),
             keys: keys::Keys::default(),
@@ -173,10 +179,14 @@ impl Road {
     /// Begins consuming for a worker.
     pub fn consume(self: &Arc<Self>, intake: Intake) -> Result<(), KafkaError> {
         let names = self.parts.topics.lanes();
-        let woken = intake.clone();
+        let (woken, road) = (intake.clone(), Arc::downgrade(self));
         let arrived = move |topic: usize| {
-            if let Some(lane) = Lane::from_index(topic) {
-                woken.wake(lane);
+            let Some(lane) = Lane::from_index(topic) else { return };
+            woken.wake(lane);
+            if lane == Lane::Urgent
+                && let Some(road) = road.upgrade()
+            {
+                road.beside.arrived.notify_waiters();
             }
         };
         let consumer = Consumer::start(&self.parts.brokers, &self.parts.group, names, Pace::AtOnce, arrived)?;
@@ -191,6 +201,7 @@ impl Road {
 
     /// Commits how far everything came and leaves the group.
     pub async fn stop(&self) {
+        self.give_rows_back().await;
         if let Some(consumer) = self.consumer.get() {
             consumer.stop().await;
         }
@@ -222,7 +233,11 @@ impl Road {
         if self.store_answers.is_away() {
             return Err(Error::Unavailable(anyhow::anyhow!("postgres is away")));
         }
-        let answer = call.await;
+        self.heard(call.await)
+    }
+
+    /// What an answer says of the store.
+    fn heard<A>(&self, answer: Result<A, Error>) -> Result<A, Error> {
         match &answer {
             Err(error) if error.is_unavailable() => self.store_answers.failed(self.parts.clock.moment()),
             _ => self.store_answers.answered(),
@@ -309,7 +324,10 @@ impl Messages for Road {
     }
 
     async fn lease(&self, lane: Lane, lease: Lease, now: Timestamp, most: usize) -> Result<Vec<Taken>, Error> {
-        self.take(lane, lease, now, most).await
+        match lane {
+            Lane::Urgent => self.take_codes(lease, now, most).await,
+            Lane::Normal | Lane::Bulk => self.take(lane, lease, now, most).await,
+        }
     }
 
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {

@@ -77,7 +77,7 @@ impl Road {
         let mut taken = self.sort_records(arrived, lease, now).await;
         if taken.len() < most {
             match self.ask_store(self.parts.store.lease(lane, lease, now, most - taken.len())).await {
-                Ok(rows) => taken.extend(self.sort_rows(rows, lease).await),
+                Ok(rows) => taken.extend(self.sort_rows(rows).await),
                 // Kafka alone is enough to go on with, and what it brought is in our hands already.
                 Err(error) if error.is_unavailable() => {}
                 Err(error) if taken.is_empty() => return Err(error),
@@ -88,7 +88,7 @@ impl Road {
     }
 
     /// Records of a lane, those that were put off and are due first.
-    async fn arrived(&self, lane: Lane, now: Timestamp, most: usize) -> Vec<Arrived> {
+    pub(super) async fn arrived(&self, lane: Lane, now: Timestamp, most: usize) -> Vec<Arrived> {
         let (mut arrived, has_room) = {
             let mut hands = self.hands();
             (hands.put_off.due(lane, now, most), hands.put_off.has_room(lane))
@@ -129,7 +129,7 @@ impl Road {
         self.hands().put_off.add(arrived.new.message.lane(), until, arrived);
     }
 
-    async fn sort_records(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
+    pub(super) async fn sort_records(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
         if arrived.is_empty() {
             return Vec::new();
         }
@@ -227,7 +227,7 @@ impl Road {
     }
 
     /// Rows that are due: their claims may know more than they do.
-    async fn sort_rows(&self, rows: Vec<Taken>, lease: Lease) -> Vec<Taken> {
+    pub(super) async fn sort_rows(&self, rows: Vec<Taken>) -> Vec<Taken> {
         if rows.is_empty() {
             return rows;
         }
@@ -238,8 +238,8 @@ impl Road {
         let mut taken = Vec::with_capacity(rows.len());
         for (mut row, claim) in rows.into_iter().zip(claims) {
             let new = NewMessage::waiting(Arc::clone(&row.message));
-            let held = Held { unseen: claim.is_none(), ..Held::row(new.clone(), authority, lease, &row.attempts) };
-            match verdict(claim, lease.owner) {
+            let held = Held { unseen: claim.is_none(), ..Held::row(new.clone(), authority, row.lease, &row.attempts) };
+            match verdict(claim, row.lease.owner) {
                 Verdict::Go(attempts) => further(&mut row.attempts, attempts),
                 // What waited is due again: it goes on where it stopped.
                 Verdict::Decided(progress) if matches!(progress.next(), Next::Wait(_)) => further(&mut row.attempts, progress.attempts),
