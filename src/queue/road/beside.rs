@@ -1,4 +1,4 @@
-//! Codes stand behind no query: the rows of their lane are asked for beside the records that Kafka brings.
+//! Codes stand behind no query while providers have room: the rows of their lane are asked for beside what Kafka brings.
 //!
 //! A lane asks the store for what is due whenever it takes, and that answer may be long in coming where the store has much to
 //! do. The urgent lane goes on with its records meanwhile and takes the rows when they are there. There is one question at a
