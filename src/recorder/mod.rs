@@ -65,7 +65,7 @@ impl Recorder {
         let arrived = Arc::new(Notify::new());
         let woken = Arc::clone(&arrived);
         let count = names.len();
-        let consumer = Consumer::start(brokers, group, names, Pace::Gathering, move |_| woken.notify_one())?;
+        let consumer = Consumer::start(brokers, group, vec![names], Pace::Gathering, move |_| woken.notify_one())?;
         Ok(Self { consumer, arrived, topics: count, envelopes, store, told, metrics, clock })
     }
 

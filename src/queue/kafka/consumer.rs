@@ -1,4 +1,8 @@
-//! Consuming: a thread of its own polls, and commits how far each partition is done.
+//! Consuming: threads of their own poll, and commit how far each partition is done.
+//!
+//! A consumer joins its group once for each set of topics that is to be divided among the group's processes by itself: the group
+//! divides partitions evenly by their number and does not look at their topics, so that one member for three topics may get all
+//! partitions of one and none of another. Whoever counts processes counts client ids: a consumer's members have one.
 //!
 //! Records wait in a bounded buffer per topic; at the bound the topic's partitions pause, so a backlog stays in Kafka and never
 //! in memory. When a partition is taken away (cooperative rebalancing: only those that move), what waits of it is dropped, what is
@@ -6,6 +10,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -15,11 +20,13 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
+
+use uuid::Uuid;
 
 use crate::clock::Clock;
 
@@ -102,8 +109,8 @@ struct Shared {
     stopping: AtomicBool,
     /// Polls that brought an error, in a row.
     failing: AtomicBool,
-    /// Records of the partitions assigned here that are not committed, as the library last counted them.
-    lag: AtomicI64,
+    /// Records of the partitions assigned to each member that are not committed, as the library last counted them.
+    lag: Vec<AtomicI64>,
 }
 
 impl Shared {
@@ -151,10 +158,10 @@ impl Shared {
         }
     }
 
-    fn commit(&self, consumer: &BaseConsumer<Context>, mode: CommitMode) {
+    fn commit(&self, Member { consumer, topics }: &Member, mode: CommitMode) {
         let mut done = TopicPartitionList::new();
         let mut inner = self.inner();
-        for ((topic, partition), state) in &mut inner.partitions {
+        for ((topic, partition), state) in inner.partitions.iter_mut().filter(|((topic, _), _)| topics.contains(topic)) {
             if let Some(offset) = state.offsets.to_commit() {
                 drop(done.add_partition_offset(&self.topics[*topic], *partition, Offset::Offset(offset)));
                 state.offsets.was_committed(offset);
@@ -192,13 +199,14 @@ impl Shared {
     }
 
     /// Pauses topics of which too much waits, and resumes those that are worked off.
-    fn balance(&self, consumer: &BaseConsumer<Context>) {
+    fn balance(&self, Member { consumer, topics }: &Member) {
         let changes: Vec<(usize, bool)> = {
             let mut inner = self.inner();
             let Inner { waiting, paused, .. } = &mut *inner;
             let mut changes = Vec::new();
-            for (topic, waiting) in waiting.iter().enumerate() {
-                let wanted = if paused[topic] { waiting.len() > LOW } else { waiting.len() >= HIGH };
+            for topic in topics.clone() {
+                let waiting = waiting[topic].len();
+                let wanted = if paused[topic] { waiting > LOW } else { waiting >= HIGH };
                 // Paused ones are paused again: a partition that came meanwhile is not.
                 if wanted || paused[topic] {
                     changes.push((topic, wanted));
@@ -227,49 +235,81 @@ fn behind(partition: &rdkafka::statistics::Partition) -> i64 {
     (partition.hi_offset - done).max(0)
 }
 
-struct Context(Arc<Shared>);
+/// `topic/partition`, with spaces between.
+fn names(list: &TopicPartitionList) -> String {
+    let names: Vec<String> = list.elements().iter().map(|element| format!("{}/{}", element.topic(), element.partition())).collect();
+    names.join(" ")
+}
+
+/// What the library tells about one member.
+struct Context {
+    shared: Arc<Shared>,
+    member: usize,
+}
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(error = &error as &dyn std::error::Error, reason, "kafka");
-        self.0.failing.store(true, Ordering::Relaxed);
+        self.shared.failing.store(true, Ordering::Relaxed);
     }
 
     fn stats(&self, statistics: Statistics) {
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        self.0.lag.store(partitions.map(behind).sum(), Ordering::Relaxed);
+        self.shared.lag[self.member].store(partitions.map(behind).sum(), Ordering::Relaxed);
     }
 }
 
 impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if result.is_err() {
-            self.0.not_committed();
+            self.shared.not_committed();
         }
     }
 
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(list) = rebalance {
-            self.0.revoked(consumer, list);
+        match rebalance {
+            Rebalance::Assign(list) if list.count() == 0 => {}
+            Rebalance::Assign(list) => tracing::info!(partitions = names(list), "partitions come to this process"),
+            Rebalance::Revoke(list) => {
+                tracing::info!(partitions = names(list), "partitions go to another process");
+                self.shared.revoked(consumer, list);
+            }
+            Rebalance::Error(_) => {}
         }
     }
 }
 
-/// A member of a consumer group.
+/// One member of the group, and the topics that it has partitions of.
+struct Member {
+    consumer: BaseConsumer<Context>,
+    topics: Range<usize>,
+}
+
+/// This process's part in a consumer group.
 pub struct Consumer {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Consumer {
-    /// Starts consuming `topics`; `arrived` is called with a topic's index when a record waits.
+    /// Starts consuming topics: each set of them is divided among the group's processes by itself. `arrived` is called with a
+    /// topic's index, counted over all sets, when a record waits.
     pub fn start(
         brokers: &str,
         group: &str,
-        topics: Vec<String>,
+        sets: Vec<Vec<String>>,
         pace: Pace,
         arrived: impl Fn(usize) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
+        let mut topics = Vec::new();
+        let members: Vec<Range<usize>> = sets
+            .into_iter()
+            .map(|set| {
+                let first = topics.len();
+                topics.extend(set);
+                first..topics.len()
+            })
+            .collect();
         let inner =
             Inner { waiting: topics.iter().map(|_| VecDeque::new()).collect(), paused: vec![false; topics.len()], ..Inner::default() };
         let shared = Arc::new(Shared {
@@ -280,12 +320,13 @@ impl Consumer {
             arrived: Box::new(arrived),
             stopping: AtomicBool::new(false),
             failing: AtomicBool::new(false),
-            lag: AtomicI64::new(0),
+            lag: members.iter().map(|_| AtomicI64::new(0)).collect(),
         });
         let [fetch_min_bytes, fetch_wait_ms] = pace.fetch();
         let mut config = super::client(brokers);
         config
             .set("group.id", group)
+            .set("client.id", format!("tidings-{}", Uuid::from_bytes(Clock::system().random()).simple()))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
@@ -298,15 +339,22 @@ impl Consumer {
             .set("queued.max.messages.kbytes", "8192")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("statistics.interval.ms", LAG_EVERY_MS);
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context(Arc::clone(&shared)))?;
-        let names: Vec<&str> = shared.topics.iter().map(String::as_str).collect();
+        let mut this = Self { shared, threads: Mutex::default() };
+        for (member, topics) in members.into_iter().enumerate() {
+            this.join(&config, member, topics).inspect_err(|_| this.shared.stopping.store(true, Ordering::Relaxed))?;
+        }
+        Ok(this)
+    }
+
+    fn join(&mut self, config: &ClientConfig, member: usize, topics: Range<usize>) -> Result<(), KafkaError> {
+        let shared = Arc::clone(&self.shared);
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context { shared: Arc::clone(&shared), member })?;
+        let names: Vec<&str> = shared.topics[topics.clone()].iter().map(String::as_str).collect();
         consumer.subscribe(&names)?;
-        let thread = std::thread::Builder::new().name("kafka".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || poll(&consumer, &shared)
-        });
-        let thread = thread.map_err(|_| KafkaError::Canceled)?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        let member = Member { consumer, topics };
+        let thread = std::thread::Builder::new().name("kafka".to_owned()).spawn(move || poll(&member, &shared));
+        self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread.map_err(|_| KafkaError::Canceled)?);
+        Ok(())
     }
 
     /// Takes up to `most` records of a topic.
@@ -350,7 +398,7 @@ impl Consumer {
 
     /// Records of the partitions assigned here that are not committed yet, counted every few seconds.
     pub fn lag(&self) -> i64 {
-        self.shared.lag.load(Ordering::Relaxed)
+        self.shared.lag.iter().map(|lag| lag.load(Ordering::Relaxed)).sum()
     }
 
     /// Whether the brokers could not be reached since it was last asked.
@@ -361,21 +409,21 @@ impl Consumer {
     /// Commits how far everything came and leaves the group.
     pub async fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             // A panic of that thread was reported by its hook; there is nothing left to wait for.
             drop(tokio::task::spawn_blocking(move || thread.join()).await);
         }
     }
 }
 
-fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
+fn poll(member: &Member, shared: &Shared) {
     let mut polls: u32 = 0;
     let clock = Clock::system();
     let mut committed = clock.moment();
     let mut all_committed = committed;
     while !shared.stopping.load(Ordering::Relaxed) {
-        let quiet = match consumer.poll(POLL) {
+        let quiet = match member.consumer.poll(POLL) {
             Some(Ok(message)) => {
                 shared.take_in(&message);
                 false
@@ -393,12 +441,12 @@ fn poll(consumer: &BaseConsumer<Context>, shared: &Shared) {
             all_committed = now;
         }
         if quiet || now.since(committed) >= COMMIT_EVERY {
-            shared.commit(consumer, CommitMode::Async);
+            shared.commit(member, CommitMode::Async);
             committed = now;
         }
         if quiet || polls.is_multiple_of(BALANCE_EVERY) {
-            shared.balance(consumer);
+            shared.balance(member);
         }
     }
-    shared.commit(consumer, CommitMode::Sync);
+    shared.commit(member, CommitMode::Sync);
 }

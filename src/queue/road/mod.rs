@@ -178,7 +178,7 @@ impl Road {
 
     /// Begins consuming for a worker.
     pub fn consume(self: &Arc<Self>, intake: Intake) -> Result<(), KafkaError> {
-        let names = self.parts.topics.lanes();
+        let names = self.parts.topics.lanes().into_iter().map(|lane| vec![lane]).collect();
         let (woken, road) = (intake.clone(), Arc::downgrade(self));
         let arrived = move |topic: usize| {
             let Some(lane) = Lane::from_index(topic) else { return };

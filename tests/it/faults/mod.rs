@@ -6,6 +6,7 @@
 mod acl;
 mod brokers;
 mod clients;
+mod consuming;
 mod full_disk;
 mod keys;
 mod kill;

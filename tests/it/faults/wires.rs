@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tidings::{
     clock::Clock,
-    queue::kafka::{Consumer, Pace, Producer, Publish, Topics},
+    queue::kafka::{Consumer, Pace, Producer, Publish},
     seal::Keyring,
     store::{
         Accepting, Error, Idempotency, Lease, Messages, NewMessage,
@@ -200,7 +200,7 @@ async fn how_far_a_group_is_behind_and_what_the_recorder_writes_are_told() {
     let Some(mut on_kafka) = queue::on_kafka_unrecorded().await else { return };
     accepted_by_kafka(&on_kafka, |_| new(message(Category::Otp))).await;
     let lanes = vec![on_kafka.topics.messages(Lane::Urgent)];
-    let behind = Consumer::start(&on_kafka.brokers, &format!("{}-behind", lanes[0]), lanes, Pace::AtOnce, |_| {}).unwrap();
+    let behind = Consumer::start(&on_kafka.brokers, &format!("{}-behind", lanes[0]), vec![lanes], Pace::AtOnce, |_| {}).unwrap();
     let taken = std::sync::Mutex::new(Vec::new());
     let take = || {
         let mut taken = taken.lock().unwrap();
@@ -275,47 +275,4 @@ async fn a_statement_that_waits_for_too_long_is_ended_by_the_server() {
     };
     assert!(waiting().await > 0, "the server goes on waiting");
     eventually(async || waiting().await == 0).await;
-}
-
-/// What a consumer keeps of one topic at most, and what may come in before it has paused.
-const KEPT: usize = 2_000 + 64;
-const PUBLISHED: usize = 5_000;
-const AT_ONCE: usize = 250;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_that_nobody_takes_from_pauses_and_then_goes_on_where_it_was() {
-    let Some(brokers) = servers::kafka() else { return };
-    let (name, group) = (servers::fresh_name(), servers::fresh_name());
-    let topics = Topics::new(&name);
-    topics.ensure(&brokers, 2, 1).await.unwrap();
-    let (topic, producer) = (topics.messages(Lane::Bulk), Producer::new(&brokers, &topics).unwrap());
-    let numbers: Vec<[u8; 8]> = (0..PUBLISHED).map(|number| (number as u64).to_be_bytes()).collect();
-    for numbers in numbers.chunks(AT_ONCE) {
-        let records: Vec<Publish> = numbers
-            .iter()
-            .map(|number| Publish { topic: &topic, key: Some(number), value: number, traceparent: None, reason: None })
-            .collect();
-        // What is not acknowledged in time comes twice, which is no matter here.
-        eventually(async || producer.publish(&records).await.iter().all(Result::is_ok)).await;
-    }
-    let consumer = Consumer::start(&brokers, &group, vec![topic], Pace::AtOnce, |_| {}).unwrap();
-    // For as many looks in a row it has stayed what it was.
-    let (kept, looks) = (std::sync::Mutex::new((0, 0)), 100);
-    eventually(async || {
-        let (now, mut kept) = (consumer.waiting(0), kept.lock().unwrap());
-        *kept = if now == kept.0 && now > 0 { (now, kept.1 + 1) } else { (now, 0) };
-        kept.1 >= looks
-    })
-    .await;
-    let kept = kept.into_inner().unwrap().0;
-    assert!((2_000..=KEPT).contains(&kept), "{kept} of {PUBLISHED} wait here");
-    let taken = std::sync::Mutex::new(std::collections::HashSet::new());
-    eventually(async || {
-        let mut taken = taken.lock().unwrap();
-        taken.extend(consumer.take(0, AT_ONCE).into_iter().map(|record| record.value));
-        assert!(consumer.waiting(0) <= KEPT);
-        taken.len() == PUBLISHED
-    })
-    .await;
-    consumer.stop().await;
 }

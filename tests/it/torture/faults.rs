@@ -157,7 +157,8 @@ async fn twice(lasts: Duration, cluster: &Cluster) {
     let brokers = cluster.kafka();
     let (tell, mut arrived) = mpsc::unbounded_channel();
     let reader =
-        Consumer::start(&brokers, "repeater", names.clone(), Pace::AtOnce, move |topic| tell.send(topic).unwrap_or_default()).unwrap();
+        Consumer::start(&brokers, "repeater", vec![names.clone()], Pace::AtOnce, move |topic| tell.send(topic).unwrap_or_default())
+            .unwrap();
     let producer = Producer::new(&brokers, &topics).unwrap();
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
     let clock = Clock::system();
