@@ -22,7 +22,7 @@ use crate::store::{
 };
 
 /// Pairs in memory before they begin to move into the table: about 10 MB.
-const GENERATION: usize = 100_000;
+pub const GENERATION: usize = 100_000;
 /// Rows merged with each tick, at least: small enough not to be felt. A tick that adds more merges twice what it adds, so
 /// that a generation is in its table before the next one is full, however large the batches are.
 const MERGED_A_TICK: usize = 512;
@@ -130,6 +130,24 @@ pub async fn delete(connection: &mut SqliteConnection, pairs: &[Pair]) -> Result
     let bind =
         |arguments: &mut sqlx::sqlite::SqliteArguments, (lookup, hash, id): &Pair| bind!(arguments, *lookup as i64, *hash, id.uuid());
     DELETE.run(connection, pairs, bind).await.map(drop)
+}
+
+/// The oldest time that the table may lack.
+pub async fn mark(connection: &mut SqliteConnection) -> Result<Timestamp, Error> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_mark'").fetch_optional(connection).await?;
+    let millis = match row {
+        Some(row) => row.try_get::<Vec<u8>, _>(0)?.try_into().map_or(0, i64::from_be_bytes),
+        None => 0,
+    };
+    Ok(Timestamp::from_millis(millis))
+}
+
+pub async fn set_mark(connection: &mut SqliteConnection, mark: Timestamp) -> Result<(), Error> {
+    sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ('lookup_mark', ?)")
+        .bind(mark.as_millis().to_be_bytes().to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// What a message's row is looked up by.

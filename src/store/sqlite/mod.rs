@@ -5,6 +5,7 @@
 
 mod accept;
 mod control;
+mod derive;
 mod forget;
 mod lookups;
 mod many;

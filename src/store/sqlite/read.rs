@@ -132,9 +132,10 @@ impl<'a> Walk<'a> {
 
     async fn step_by_lookup(&self, pool: &SqlitePool, lookup: Lookup, hash: i64, limit: usize) -> Result<Step, Error> {
         let below = MessageId::from_uuid(self.below);
+        // Memory first: what leaves it meanwhile is in the table by then.
+        let recent = self.shared.recent.find(lookup, hash);
         let mut ids = lookups::stored(pool, lookup, hash, below, STEP).await?;
         let lowest = if ids.len() == STEP { ids.last().copied() } else { None };
-        let recent = self.shared.recent.find(lookup, hash);
         ids.extend(recent.into_iter().filter(|id| *id < below && lowest.is_none_or(|lowest| *id > lowest)));
         ids.retain(|id| id.uuid() >= self.from);
         ids.sort_unstable_by(|a, b| b.cmp(a));

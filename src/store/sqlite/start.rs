@@ -9,17 +9,16 @@ use std::{
     time::Duration,
 };
 
-use futures_util::TryStreamExt;
 use sqlx::{
     ConnectOptions, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tidings_core::{id::uuid_v7, time::Timestamp};
+use tidings_core::time::Timestamp;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    Sqlite,
-    lookups::{DERIVED, Pair, Recent, pairs_of},
+    Sqlite, derive,
+    lookups::{GENERATION, Recent},
     writer::{self, BACKLOG, Shared, Tick},
 };
 use crate::{
@@ -27,7 +26,6 @@ use crate::{
     seal::Keyring,
     store::{
         Error, JoinedReceipts,
-        codec::Codec,
         keys::{SealedKeys, StoreKeys},
     },
 };
@@ -40,8 +38,9 @@ const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
 /// Larger than the default, because a row with its sealed body and attempts is about a kilobyte.
 const PAGE_BYTES: u32 = 8192;
-/// Page cache of the writer, in KiB (negative: SQLite's notation).
-const CACHE_KIB: i64 = -32_768;
+/// Page cache of each connection, in KiB (negative: SQLite's notation): the ends of table and indexes, and the rows that are under
+/// way. What a listing walks past is not asked for again soon, and the system's cache holds it for all connections.
+const CACHE_KIB: i64 = -4_096;
 pub(super) const VOID_LEASES: &str =
     "UPDATE messages SET due_at = min(due_at, ?), owner = NULL WHERE due_at IS NOT NULL AND owner IS NOT NULL";
 pub(super) const COUNT_OPEN: &str = "SELECT category, count(*) FROM messages WHERE due_at IS NOT NULL GROUP BY category";
@@ -76,7 +75,7 @@ impl Sqlite {
         let codec = keys(&mut connection, &keyring, clock).await?.codec(&keyring);
         void_leases(&mut connection, clock.now()).await?;
         let recent = Recent::default();
-        recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
+        recent.add(derive::for_memory(&mut connection, &codec, GENERATION).await?, clock.now());
         let open = count_open(&mut connection).await?;
         let early: i64 = sqlx::query("SELECT count(*) FROM early_receipts").fetch_one(&mut connection).await?.try_get(0)?;
 
@@ -105,7 +104,7 @@ impl Sqlite {
         let sealed = sealed.ok_or_else(|| Error::Broken(anyhow::anyhow!("the store has no keys: was it ever started by this version?")))?;
         let codec = sealed.open(&keyring)?.codec(&keyring);
         let recent = Recent::default();
-        recent.add(derived_pairs(&mut connection, &codec).await?, clock.now());
+        recent.add(derive::all(&mut connection, &codec).await?, clock.now());
         let open = count_open(&mut connection).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
         let shared = Arc::new(Shared {
@@ -150,24 +149,6 @@ async fn keys(connection: &mut SqliteConnection, keyring: &Keyring, clock: Clock
 async fn void_leases(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), Error> {
     sqlx::query(VOID_LEASES).bind(now.as_millis()).execute(connection).await?;
     Ok(())
-}
-
-/// What the look-up table may lack: the pairs of all messages since shortly before its mark.
-async fn derived_pairs(connection: &mut SqliteConnection, codec: &Codec) -> Result<Vec<Pair>, Error> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'lookup_mark'").fetch_optional(&mut *connection).await?;
-    let mark = match row {
-        Some(row) => row.try_get::<Vec<u8>, _>(0)?.try_into().map_or(0, i64::from_be_bytes),
-        None => 0,
-    };
-    let from = uuid_v7(Timestamp::from_millis(mark) - DERIVED, [0; 10]);
-    let mut pairs = Vec::new();
-    let mut rows = sqlx::query("SELECT id, app, to_hash, reference_hash, idempotency_key, attempts FROM messages WHERE id >= ?")
-        .bind(from)
-        .fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        pairs.extend(pairs_of(&row, codec)?);
-    }
-    Ok(pairs)
 }
 
 async fn count_open(connection: &mut SqliteConnection) -> Result<[AtomicI64; 3], Error> {

@@ -166,10 +166,7 @@ async fn write(
         let pairs: Vec<_> = merge.pairs.iter().filter(|pair| !moved.unlinked.contains(pair)).copied().collect();
         lookups::insert(connection, &pairs).await?;
         if let Some(mark) = merge.mark {
-            sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ('lookup_mark', ?)")
-                .bind(mark.as_millis().to_be_bytes().to_vec())
-                .execute(&mut *connection)
-                .await?;
+            lookups::set_mark(connection, mark).await?;
         }
     }
     sqlx::query("COMMIT").execute(connection).await?;
