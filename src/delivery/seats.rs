@@ -27,6 +27,9 @@ const MOVING: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(1);
 /// Seats that the queue takes in one turn while senders stand in line.
 const BESIDE_SENDERS: usize = 64;
+/// How long the queue waits for as many seats, or for half of all, while it has more than there are seats for: where they come
+/// free one by one, each would cost a write of its own, and codes would wait behind them.
+const GATHERS: Duration = Duration::from_millis(10);
 
 pub struct Seats {
     permits: Arc<Semaphore>,
@@ -36,6 +39,9 @@ pub struct Seats {
     freed: AtomicU64,
     /// What the queue gave last had waited for long.
     behind: AtomicBool,
+    /// The queue gave as much as it was asked for: there is more.
+    more: AtomicBool,
+    all: usize,
 }
 
 struct Standing<'a>(&'a Seats);
@@ -53,6 +59,8 @@ impl Seats {
             standing: AtomicUsize::new(0),
             freed: AtomicU64::new(0),
             behind: AtomicBool::new(false),
+            more: AtomicBool::new(false),
+            all: seats,
         }
     }
 
@@ -82,29 +90,46 @@ impl Seats {
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
-    /// More of them, `most` together: those that are free, and some in its turn if senders stand in line.
+    /// More of them, `most` together: those that are free, and in its turn some that come free soon, if senders stand in line or
+    /// the queue has more than this.
     pub async fn more_for_queue(&self, first: OwnedSemaphorePermit, most: usize) -> Vec<OwnedSemaphorePermit> {
         let mut seats = vec![first];
-        while seats.len() < most {
-            let Ok(free) = Arc::clone(&self.permits).try_acquire_owned() else { break };
-            seats.push(free);
-        }
+        self.take_free(&mut seats, most);
         let turn = most.min(BESIDE_SENDERS);
-        if seats.len() < turn && self.standing.load(Ordering::Relaxed) > 0 {
+        let (turn, patience) = if self.standing.load(Ordering::Relaxed) > 0 {
+            (turn, MOVING)
+        } else if self.more.load(Ordering::Relaxed) {
+            (turn.min(self.all / 2), GATHERS)
+        } else {
+            return seats;
+        };
+        if seats.len() < turn {
             let missing = u32::try_from(turn - seats.len()).unwrap_or(0);
             let line = Arc::clone(&self.permits).acquire_many_owned(missing);
-            if let Ok(Ok(mut more)) = tokio::time::timeout(MOVING, line).await {
-                while let Some(seat) = more.split(1) {
-                    seats.push(seat);
+            match tokio::time::timeout(patience, line).await {
+                Ok(Ok(mut more)) => {
+                    while let Some(seat) = more.split(1) {
+                        seats.push(seat);
+                    }
                 }
+                // Those that came free meanwhile.
+                _ => self.take_free(&mut seats, most),
             }
         }
         seats
     }
 
+    fn take_free(&self, seats: &mut Vec<OwnedSemaphorePermit>, most: usize) {
+        while seats.len() < most {
+            let Ok(free) = Arc::clone(&self.permits).try_acquire_owned() else { break };
+            seats.push(free);
+        }
+    }
+
     /// A take asked the queue for so many, and these had waited so long.
     pub fn queue_gave(&self, asked: usize, waited: impl ExactSizeIterator<Item = Duration>) {
         let full = waited.len() >= asked;
+        self.more.store(full, Ordering::Relaxed);
         self.behind.store(full && waited.max().is_some_and(|longest| longest > LONG), Ordering::Relaxed);
     }
 
@@ -207,6 +232,37 @@ mod tests {
         lane.came_free(clock.moment());
         let _: Option<OwnedSemaphorePermit> = lane.for_sender(&clock, never).await;
         assert!(clock.moment() > began, "the queue is empty: senders stand in line again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_gathers_seats_that_come_free_one_by_one_while_it_has_more() {
+        let clock = clock();
+        let (lane, mut taken) = taken(40, &clock).await;
+        let (lane, clock) = (&lane, &clock);
+        // So many come free each millisecond.
+        let mut gathered = async |each: usize| {
+            let (first, began) = (taken.pop().unwrap(), clock.moment());
+            let mut rising = taken.split_off(1);
+            let rises = async {
+                while !rising.is_empty() {
+                    rising.truncate(rising.len().saturating_sub(each));
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let seats = async { (lane.more_for_queue(first, 256).await.len(), clock.moment().since(began)) };
+            let (seats, ()) = tokio::join!(seats, rises);
+            let first = lane.for_queue().await.unwrap();
+            // All but the one that is still taken, as at the beginning.
+            taken.extend(lane.more_for_queue(first, 39).await);
+            seats
+        };
+        assert_eq!(gathered(1).await, (1, Duration::ZERO), "nobody says that there is more");
+        lane.queue_gave(2, [Duration::ZERO; 2].into_iter());
+        let (seats, lasted) = gathered(1).await;
+        assert!((10..=11).contains(&seats) && lasted == GATHERS, "{seats} in {lasted:?}");
+        assert_eq!(gathered(4).await.0, 20, "half of all seats");
+        lane.queue_gave(2, [Duration::ZERO].into_iter());
+        assert_eq!(gathered(1).await, (1, Duration::ZERO), "there is no more");
     }
 
     #[tokio::test(start_paused = true)]

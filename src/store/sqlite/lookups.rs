@@ -23,6 +23,8 @@ use crate::store::{
 
 /// Pairs in memory before they begin to move into the table: about 10 MB.
 pub const GENERATION: usize = 100_000;
+/// Younger pairs in memory than this leave time for the elder to be merged.
+const LEAVES_TIME: usize = GENERATION / 2;
 /// Rows merged with each tick, at least: small enough not to be felt. A tick that adds more merges twice what it adds, so
 /// that a generation is in its table before the next one is full, however large the batches are.
 const MERGED_A_TICK: usize = 512;
@@ -89,9 +91,13 @@ impl Recent {
         }
     }
 
-    /// The next rows to merge, if a generation is full. `added` pairs come with the same tick.
-    pub fn next_merge(&self, added: usize, now: Timestamp) -> Option<Merge> {
+    /// The next rows to merge, if a generation is full. `added` pairs come with the same tick. One that somebody outside waits for
+    /// leaves it to the others as long as there is time.
+    pub fn next_merge(&self, added: usize, waited_for: bool, now: Timestamp) -> Option<Merge> {
         let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if waited_for && generations.growing.len() < LEAVES_TIME {
+            return None;
+        }
         if generations.merging.is_empty() {
             if generations.growing.len() < GENERATION {
                 return None;
@@ -211,7 +217,7 @@ mod tests {
         let now = Timestamp::from_millis(1_700_000_000_000);
         let mut most = 0;
         for tick in 0..1_000_u32 {
-            if let Some(merge) = recent.next_merge(4_000, now) {
+            if let Some(merge) = recent.next_merge(4_000, true, now) {
                 recent.merged(&merge);
             }
             let id = |number: u32| MessageId::new(now, std::array::from_fn(|at| number.to_be_bytes()[at % 4]));
@@ -220,5 +226,19 @@ mod tests {
             most = most.max(generations.growing.len() + generations.merging.len());
         }
         assert!(most <= 2 * GENERATION + 3 * 4_000, "{most} pairs in memory");
+    }
+
+    #[test]
+    fn what_somebody_waits_for_leaves_merging_to_others_while_there_is_time() {
+        let recent = Recent::default();
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let pairs =
+            |count: usize| (0..count as u128).map(|number| (Lookup::Recipient, 0, MessageId::from_uuid(uuid::Uuid::from_u128(number))));
+        recent.add(pairs(GENERATION), now);
+        recent.merged(&recent.next_merge(1, true, now).unwrap());
+        assert!(recent.next_merge(1, true, now).is_none(), "the generation is on its way, and a new one hardly begun");
+        recent.merged(&recent.next_merge(1, false, now).unwrap());
+        recent.add(pairs(LEAVES_TIME), now);
+        assert!(recent.next_merge(1, true, now).is_some());
     }
 }

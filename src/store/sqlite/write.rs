@@ -58,6 +58,21 @@ pub enum Write {
     Erase { ids: Vec<MessageId>, to: Recipient },
 }
 
+impl Write {
+    /// Somebody outside waits for the answer, or a code does: not only a worker with much to do.
+    pub const fn is_waited_for(&self) -> bool {
+        !matches!(
+            self,
+            Self::Lease { lane: Lane::Normal | Lane::Bulk, .. }
+                | Self::HandBack { .. }
+                | Self::Open(_)
+                | Self::Settle(_)
+                | Self::Forget { .. }
+                | Self::Sweep { .. }
+        )
+    }
+}
+
 pub enum Answer {
     Accepted(Vec<Accepting>),
     Done,

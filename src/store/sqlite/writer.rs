@@ -161,7 +161,8 @@ async fn write(
     moved: &mut Moved,
 ) -> Result<(Vec<Answer>, Option<Merge>), Error> {
     let answers = apply(connection, writes, shared, moved).await?;
-    let merge = shared.recent.next_merge(moved.pairs.len(), shared.clock.now());
+    let waited_for = writes.iter().any(Write::is_waited_for);
+    let merge = shared.recent.next_merge(moved.pairs.len(), waited_for, shared.clock.now());
     if let Some(merge) = &merge {
         let pairs: Vec<_> = merge.pairs.iter().filter(|pair| !moved.unlinked.contains(pair)).copied().collect();
         lookups::insert(connection, &pairs).await?;
