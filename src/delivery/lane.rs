@@ -3,8 +3,8 @@
 //! A lane whose messages find no room at their providers must not be emptied into parking places: each costs a write, and
 //! what is parked has left the queue that holds it for nothing. So a lane begins with a few, and after a message had to park
 //! it keeps a line of what goes out in three quarters of a second and takes only what is missing in it, but always a few: others
-//! may have room. It takes as much as it can carry when the last one in line found room, not when all of them parked: a worker
-//! that waits for its first grant of a contract would empty the whole queue.
+//! may have room. It takes as much as it can carry when the line is short against what goes out, not when all of them parked: a
+//! worker that waits for its first grant of a contract would empty the whole queue.
 
 use std::{
     sync::{
@@ -28,6 +28,8 @@ pub const PAUSE_WHILE_FULL: Duration = Duration::from_millis(250);
 /// Takes in a second, and for how many of them the line shall last. Who waits for a second parks.
 const TAKES: u64 = 4;
 const LINE_LASTS: usize = 3;
+/// A line of what goes out in so many takes is short: calls are waited for, and no contract.
+const SHORT: usize = 1;
 
 pub struct LaneState {
     pub seats: Seats,
@@ -116,10 +118,10 @@ impl LaneState {
 
     /// A message found room, and is not in line any more.
     pub fn goes(&self, now: Moment) {
-        if self.is_full() && self.waiting.load(Ordering::Relaxed) == 0 {
+        let mut went = self.went();
+        if self.is_full() && self.waiting.load(Ordering::Relaxed) <= went.in_last_second(now) * SHORT / TAKES as usize {
             self.full.store(false, Ordering::Relaxed);
         }
-        let mut went = self.went();
         went.forward(now);
         let newest = Went::place(went.newest);
         went.counts[newest] += 1;
@@ -213,6 +215,20 @@ mod tests {
         drop(last);
         lane.goes(at(20));
         assert_eq!(lane.at_once(at(20)), MOST_AT_ONCE);
+    }
+
+    #[test]
+    fn a_lane_in_which_few_wait_for_a_moment_is_not_full() {
+        let lane = LaneState::new(1_000);
+        lane.parked();
+        (0..1_000).for_each(|call| lane.goes(at(call)));
+        let mut line: Vec<_> = (0..300).map(|_| lane.waits()).collect();
+        lane.parked();
+        lane.goes(at(1_000));
+        assert!(lane.is_full(), "nearly a third of a second's calls wait");
+        line.truncate(200);
+        lane.goes(at(1_000));
+        assert!(!lane.is_full());
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! divides partitions evenly by their number and does not look at their topics, so that one member for three topics may get all
 //! partitions of one and none of another. Whoever counts processes counts client ids: a consumer's members have one.
 //!
-//! Records wait in a bounded buffer per topic; at the bound the topic's partitions pause, so a backlog stays in Kafka and never
-//! in memory. When a partition is taken away (cooperative rebalancing: only those that move), what waits of it is dropped, what is
+//! Records wait in a bounded buffer per topic, so a backlog stays in Kafka and never in memory. At the bound the member waits for
+//! room, and after a moment the topic's partitions pause: it must be heard of, and what the library has fetched ahead of a
+//! pause is fetched again. When a partition is taken away (cooperative rebalancing: only those that move), what waits of it is dropped, what is
 //! under way gets a few seconds to finish, and how far it came is committed before it goes.
 
 use std::{
@@ -35,6 +36,8 @@ const HIGH: usize = 2_000;
 const LOW: usize = 500;
 /// How long a partition that is taken away is waited for.
 const FINISHING: Duration = Duration::from_secs(5);
+/// How long a member that has no room is not heard of.
+const WAITS_FOR_ROOM: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(50);
 /// Between two commits while records come: as much as that is repeated after a crash.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
@@ -43,6 +46,9 @@ const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// Polls between two looks at how much waits.
 const BALANCE_EVERY: u32 = 64;
+
+/// After the library has fetched as much as it may keep, it looks again so soon whether it may fetch more.
+const FETCH_AGAIN_MS: &str = "10";
 
 /// How often the library counts how far behind this member is.
 const LAG_EVERY_MS: &str = "2000";
@@ -85,11 +91,15 @@ pub struct Record {
     pub value: Vec<u8>,
     /// When it was published, in milliseconds, as the producer says.
     pub published_at: Option<i64>,
+    /// It was published since its partition is this process's, by clocks that may differ: probably nobody else has seen it.
+    pub fresh: bool,
 }
 
 #[derive(Default)]
 struct Partition {
     assignment: u64,
+    /// When its first record came, in milliseconds.
+    since: i64,
     offsets: super::super::Offsets,
 }
 
@@ -104,9 +114,12 @@ struct Shared {
     topics: Vec<String>,
     inner: Mutex<Inner>,
     finished: Condvar,
+    /// Records were taken.
+    taken: Condvar,
     assignments: AtomicU64,
     arrived: Box<dyn Fn(usize) + Send + Sync>,
     stopping: AtomicBool,
+    clock: Clock,
     /// Polls that brought an error, in a row.
     failing: AtomicBool,
     /// Records of the partitions assigned to each member that are not committed, as the library last counted them.
@@ -188,25 +201,36 @@ impl Shared {
         let Some(topic) = self.topic(message.topic()) else { return };
         let mut inner = self.inner();
         let Inner { partitions, waiting, .. } = &mut *inner;
-        let fresh = || Partition { assignment: self.assignments.fetch_add(1, Ordering::Relaxed), ..Partition::default() };
-        let state = partitions.entry((topic, message.partition())).or_insert_with(fresh);
+        let assigned = || {
+            let (assignment, since) = (self.assignments.fetch_add(1, Ordering::Relaxed), self.clock.now().as_millis());
+            Partition { assignment, since, ..Partition::default() }
+        };
+        let state = partitions.entry((topic, message.partition())).or_insert_with(assigned);
         state.offsets.took(message.offset());
         let token = Token { topic, partition: message.partition(), offset: message.offset(), assignment: state.assignment };
         let (value, published_at) = (message.payload().unwrap_or_default().to_vec(), message.timestamp().to_millis());
-        waiting[topic].push_back(Record { token, value, published_at });
+        let fresh = published_at.is_some_and(|at| at > state.since);
+        waiting[topic].push_back(Record { token, value, published_at, fresh });
         drop(inner);
         (self.arrived)(topic);
     }
 
-    /// Pauses topics of which too much waits, and resumes those that are worked off.
-    fn balance(&self, Member { consumer, topics }: &Member) {
+    /// Waits a moment for room. False if there is none after it.
+    fn has_room(&self, topics: &Range<usize>) -> bool {
+        let full = |inner: &mut Inner| topics.clone().any(|topic| inner.waiting[topic].len() >= HIGH && !inner.paused[topic]);
+        let waited = self.taken.wait_timeout_while(self.inner(), WAITS_FOR_ROOM, full);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Pauses topics of which too much has waited, and resumes those that are worked off.
+    fn balance(&self, Member { consumer, topics }: &Member, has_room: bool) {
         let changes: Vec<(usize, bool)> = {
             let mut inner = self.inner();
             let Inner { waiting, paused, .. } = &mut *inner;
             let mut changes = Vec::new();
             for topic in topics.clone() {
                 let waiting = waiting[topic].len();
-                let wanted = if paused[topic] { waiting > LOW } else { waiting >= HIGH };
+                let wanted = if paused[topic] { waiting > LOW } else { !has_room && waiting >= HIGH };
                 // Paused ones are paused again: a partition that came meanwhile is not.
                 if wanted || paused[topic] {
                     changes.push((topic, wanted));
@@ -316,9 +340,11 @@ impl Consumer {
             topics,
             inner: Mutex::new(inner),
             finished: Condvar::new(),
+            taken: Condvar::new(),
             assignments: AtomicU64::new(1),
             arrived: Box::new(arrived),
             stopping: AtomicBool::new(false),
+            clock: Clock::system(),
             failing: AtomicBool::new(false),
             lag: members.iter().map(|_| AtomicI64::new(0)).collect(),
         });
@@ -326,7 +352,7 @@ impl Consumer {
         let mut config = super::client(brokers);
         config
             .set("group.id", group)
-            .set("client.id", format!("tidings-{}", Uuid::from_bytes(Clock::system().random()).simple()))
+            .set("client.id", format!("tidings-{}", Uuid::from_bytes(shared.clock.random()).simple()))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
@@ -337,6 +363,7 @@ impl Consumer {
             .set("fetch.min.bytes", fetch_min_bytes)
             .set("fetch.wait.max.ms", fetch_wait_ms)
             .set("queued.max.messages.kbytes", "8192")
+            .set("fetch.queue.backoff.ms", FETCH_AGAIN_MS)
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("statistics.interval.ms", LAG_EVERY_MS);
         let mut this = Self { shared, threads: Mutex::default() };
@@ -361,7 +388,10 @@ impl Consumer {
     pub fn take(&self, topic: usize, most: usize) -> Vec<Record> {
         let mut inner = self.shared.inner();
         let count = most.min(inner.waiting[topic].len());
-        inner.waiting[topic].drain(..count).collect()
+        let taken = inner.waiting[topic].drain(..count).collect();
+        drop(inner);
+        self.shared.taken.notify_all();
+        taken
     }
 
     pub fn waiting(&self, topic: usize) -> usize {
@@ -419,10 +449,10 @@ impl Consumer {
 
 fn poll(member: &Member, shared: &Shared) {
     let mut polls: u32 = 0;
-    let clock = Clock::system();
-    let mut committed = clock.moment();
+    let mut committed = shared.clock.moment();
     let mut all_committed = committed;
     while !shared.stopping.load(Ordering::Relaxed) {
+        let has_room = shared.has_room(&member.topics);
         let quiet = match member.consumer.poll(POLL) {
             Some(Ok(message)) => {
                 shared.take_in(&message);
@@ -435,7 +465,7 @@ fn poll(member: &Member, shared: &Shared) {
             None => true,
         };
         polls = polls.wrapping_add(1);
-        let now = clock.moment();
+        let now = shared.clock.moment();
         if now.since(all_committed) >= COMMIT_AGAIN_EVERY {
             shared.commit_again();
             all_committed = now;
@@ -444,8 +474,8 @@ fn poll(member: &Member, shared: &Shared) {
             shared.commit(member, CommitMode::Async);
             committed = now;
         }
-        if quiet || polls.is_multiple_of(BALANCE_EVERY) {
-            shared.balance(member);
+        if quiet || !has_room || polls.is_multiple_of(BALANCE_EVERY) {
+            shared.balance(member, has_room);
         }
     }
     shared.commit(member, CommitMode::Sync);
