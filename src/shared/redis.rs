@@ -121,6 +121,9 @@ impl Redis {
     /// Runs one script for each invocation in one round trip.
     async fn many(&self, script: &Script, invocations: Vec<ScriptInvocation<'_>>) -> Result<Vec<Value>, Away> {
         self.ask(async |connection| {
+            if invocations.is_empty() {
+                return Ok(Vec::new());
+            }
             let pipeline = || {
                 let mut pipeline = Pipeline::with_capacity(invocations.len());
                 for invocation in &invocations {

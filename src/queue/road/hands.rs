@@ -56,6 +56,8 @@ impl Held {
 pub(super) struct Arrived {
     pub(super) new: NewMessage,
     pub(super) token: Token,
+    /// Probably nobody has claimed it: the first claim that is written finds out.
+    pub(super) fresh: bool,
     /// The number of an attempt that may stand open in the claim and was never sent by us.
     pub(super) unsent: Option<u32>,
     /// The attempts that this process knows of; the claim or the row may know more.

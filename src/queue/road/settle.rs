@@ -128,7 +128,7 @@ impl Road {
         let Held { new, tokens, opened, .. } = held;
         let (lane, mut hands) = (new.message.lane(), self.hands());
         for token in tokens {
-            hands.put_off.add(lane, until, Arrived { new: new.clone(), token, unsent: opened, attempts: attempts.to_vec() });
+            hands.put_off.add(lane, until, Arrived { new: new.clone(), token, fresh: false, unsent: opened, attempts: attempts.to_vec() });
         }
     }
 

@@ -1,6 +1,10 @@
 //! Taking: what Kafka brought and what is due in the store, each looked up among the claims first.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tidings_core::{
@@ -16,7 +20,7 @@ use super::{
 };
 use crate::{
     queue::{Fact, Settled, envelope::Progress, kafka::Publish},
-    shared::{Claim, ClaimState, Shared},
+    shared::{Away, Claim, ClaimState, Shared},
     store::{Error, Lease, Messages, NewMessage, Next, Settlement, Taken},
 };
 
@@ -97,7 +101,10 @@ impl Road {
         let most = if has_room { most - arrived.len() } else { 0 };
         for record in consumer.take(lane.index(), most) {
             match self.parts.envelopes.read(&record.value) {
-                Ok(Fact::Accepted(new)) => arrived.push(Arrived { new, token: record.token, unsent: None, attempts: Vec::new() }),
+                Ok(Fact::Accepted(new)) => {
+                    let fresh = record.fresh && new.message.first_due() <= now;
+                    arrived.push(Arrived { new, token: record.token, fresh, unsent: None, attempts: Vec::new() });
+                }
                 Ok(_) => self.bury(lane, &record.value, "a fact that does not belong into this topic", record.token).await,
                 Err(error) => self.bury(lane, &record.value, &error.to_string(), record.token).await,
             }
@@ -133,13 +140,13 @@ impl Road {
         if arrived.is_empty() {
             return Vec::new();
         }
-        let ids: Vec<MessageId> = arrived.iter().map(|arrived| arrived.new.message.id).collect();
-        let Ok(claims) = self.parts.shared.claims(&ids).await else {
+        let Ok(claims) = self.claims_of(&arrived).await else {
             self.keys.went_away(now);
             return self.by_row(arrived, lease, now).await;
         };
         let (mut taken, mut decided) = (Vec::new(), Vec::new());
-        for (mut arrived, claim) in arrived.into_iter().zip(claims) {
+        for mut arrived in arrived {
+            let claim = claims.get(&arrived.new.message.id).cloned();
             let unseen = claim.is_none();
             let known = std::mem::take(&mut arrived.attempts);
             let unsent = arrived.unsent.filter(|_| claim.as_ref().is_some_and(|claim| claim.owner == lease.owner));
@@ -161,6 +168,13 @@ impl Road {
         // Together: after a partition has moved these are most of what it brings.
         join_all(decided).await;
         taken
+    }
+
+    /// The claims of records, as far as somebody may have written one.
+    async fn claims_of(&self, arrived: &[Arrived]) -> Result<HashMap<MessageId, Claim>, Away> {
+        let ids: Vec<MessageId> = arrived.iter().filter(|arrived| !arrived.fresh).map(|arrived| arrived.new.message.id).collect();
+        let claims = self.parts.shared.claims(&ids).await?;
+        Ok(ids.into_iter().zip(claims).filter_map(|(id, claim)| Some((id, claim?))).collect())
     }
 
     /// Somebody decided and may have died before everybody knew: say it again.
@@ -280,11 +294,11 @@ impl Road {
     fn hold(&self, held: Held) -> bool {
         let mut hands = self.hands();
         match hands.held.entry(held.new.message.id) {
-            std::collections::hash_map::Entry::Occupied(mut there) => {
+            Entry::Occupied(mut there) => {
                 there.get_mut().tokens.extend(held.tokens);
                 false
             }
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Vacant(free) => {
                 free.insert(held);
                 true
             }
