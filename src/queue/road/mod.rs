@@ -292,7 +292,8 @@ impl Road {
         }
         let [(_, Fact::Settled(settled))] = facts else { return Ok(()) };
         let new = settled.new.clone();
-        self.ask_store(self.parts.store.record(&[(new, Some(settled))])).await
+        // Boxed, as whatever is large and seldom: it would be a part of every message's future, and copied with it.
+        Box::pin(self.ask_store(self.parts.store.record(&[(new, Some(settled))]))).await
     }
 
     fn keep(&self, message: &Message) -> Duration {

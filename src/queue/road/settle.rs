@@ -67,12 +67,13 @@ impl Road {
         }
         // Redis is away: by the row, which is made if it is not there yet.
         let unsent = number(&attempts);
-        let opened = async {
+        // Boxed: it is large, and most messages are opened by their claims.
+        let opened = Box::pin(async {
             if authority == Authority::Claim {
                 self.ask_store(self.parts.store.adopt(std::slice::from_ref(&new), lease)).await?;
             }
             self.ask_store(self.parts.store.open(id, lease, attempts)).await
-        };
+        });
         match opened.await {
             Ok(Opening::Opened) => {
                 let tokens = self.hands().held.get_mut(&id).map(|held| {

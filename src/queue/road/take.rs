@@ -204,7 +204,7 @@ impl Road {
     /// Redis is away: the row says who may. Once it is there and leased, the record is finished.
     async fn by_row(&self, arrived: Vec<Arrived>, lease: Lease, now: Timestamp) -> Vec<Taken> {
         let messages: Vec<NewMessage> = arrived.iter().map(|arrived| arrived.new.clone()).collect();
-        match self.ask_store(self.parts.store.adopt(&messages, lease)).await {
+        match Box::pin(self.ask_store(self.parts.store.adopt(&messages, lease))).await {
             Ok(mut taken) => {
                 for taken in &mut taken {
                     if let Some(arrived) = arrived.iter().find(|arrived| arrived.new.message.id == taken.message.id) {
