@@ -6,8 +6,8 @@
 //!
 //! Records wait in a bounded buffer per topic, so a backlog stays in Kafka and never in memory. At the bound the member waits for
 //! room, and after a moment the topic's partitions pause: it must be heard of, and what the library has fetched ahead of a
-//! pause is fetched again. When a partition is taken away (cooperative rebalancing: only those that move), what waits of it is dropped, what is
-//! under way gets a few seconds to finish, and how far it came is committed before it goes.
+//! pause is fetched again. When a partition is taken away (cooperative rebalancing: only those that move), what waits of it is
+//! dropped, what is under way gets a few seconds to finish, and how far it came is committed before it goes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,7 +26,6 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
-
 use uuid::Uuid;
 
 use crate::clock::Clock;

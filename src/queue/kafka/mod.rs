@@ -1,7 +1,7 @@
 //! Kafka: the topics, publishing, consuming. The only folder that names the client library.
 //!
 //! Publishing is idempotent and waits for all in-sync replicas; what is not acknowledged within a second may have happened, and its
-//! caller makes it durable elsewhere under the same id. Consuming runs on a thread of its own, because the library's
+//! caller makes it durable elsewhere under the same id. Consuming runs on threads of its own, because the library's
 //! callbacks block: a partition that is taken away is finished first.
 
 mod consumer;

@@ -1,4 +1,5 @@
-//! Taking: what Kafka brought and what is due in the store, each looked up among the claims first.
+//! Taking: what Kafka brought and what is due in the store, each looked up among the claims first, unless it is so
+//! fresh that probably nobody has claimed it: then the first claim that is written finds out.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
