@@ -18,6 +18,7 @@ mod record;
 mod schema;
 mod settle;
 mod steer;
+mod waiting;
 mod wake;
 
 use std::{sync::Arc, time::Duration};
@@ -60,7 +61,7 @@ pub struct PostgresStore {
     joined: Arc<JoinedReceipts>,
     wake: wake::Wake,
     lost: lost::Lost,
-    counted: read::Counted,
+    counting: waiting::Counting,
 }
 
 impl PostgresStore {
@@ -130,7 +131,7 @@ impl PostgresStore {
             joined,
             wake,
             lost: lost::Lost::default(),
-            counted: read::Counted::default(),
+            counting: waiting::Counting::default(),
         }
     }
 
@@ -332,11 +333,11 @@ impl Messages for PostgresStore {
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
-        if let Some(counted) = self.counted.recent(now) {
-            return Ok(counted);
+        if let Some(recent) = self.counting.recent(now) {
+            return Ok(recent);
         }
-        let waiting = run!(self.connections, |connection| read::waiting(connection, now).await)?;
-        self.counted.keep(now, waiting);
+        let waiting = run!(self.connections, |connection| waiting::look(connection, now).await)?;
+        self.counting.looked(now, waiting, &self.connections);
         Ok(waiting)
     }
 

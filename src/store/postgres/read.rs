@@ -1,14 +1,9 @@
 //! Looking messages up.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
-
 use sqlx::{PgConnection, QueryBuilder, Row};
 use tidings_core::{
     id::{AppId, MessageId, uuid_v7},
-    message::{Lane, Status},
+    message::Status,
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -16,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     store::{
-        Error, Filter, Page, Record, Waiting,
+        Error, Filter, Page, Record,
         codec::{self, Codec},
         listing::{PATIENCE, STEP, UNUSUAL, Way},
         rows,
@@ -37,8 +32,6 @@ const GET: &str = "SELECT id, status, due_at, released_at, closed_at, attempts, 
 const RECEIPTS: &str =
     "SELECT provider, vendor_status, at, status, error_code, provider_message_id FROM receipts WHERE message = $1 ORDER BY at";
 const COUNT: &str = "SELECT count(*) FROM messages WHERE app = $1 AND id >= $2";
-const WAITING: &str = "SELECT (SELECT count(*) FROM messages WHERE category = $1 AND due_at IS NOT NULL), \
-    (SELECT due_at FROM messages WHERE category = $1 AND due_at IS NOT NULL AND owner IS NULL ORDER BY due_at LIMIT 1)";
 
 pub async fn get(connection: &mut PgConnection, codec: &Codec, id: MessageId) -> Result<Option<Record>, Error> {
     let row = sqlx::query(GET).bind(id.uuid()).fetch_optional(&mut *connection).await?;
@@ -151,40 +144,5 @@ fn page(codec: &Codec, filter: &Filter, lowest: Uuid, below: Uuid, limit: usize)
     query
 }
 
-/// More than this is not counted again each time: counting them is work.
-const MANY: u64 = 20_000;
-/// How long a count of many is good for.
-const COUNT_IS_GOOD_FOR: Duration = Duration::from_secs(5);
-
-/// The last count, where there was much to count.
-#[derive(Default)]
-pub struct Counted(Mutex<Option<(Timestamp, [Waiting; 3])>>);
-
-impl Counted {
-    pub fn recent(&self, now: Timestamp) -> Option<[Waiting; 3]> {
-        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.filter(|(at, _)| now.since(*at) < COUNT_IS_GOOD_FOR).map(|(_, waiting)| waiting)
-    }
-
-    pub fn keep(&self, now: Timestamp, waiting: [Waiting; 3]) {
-        let many = waiting.iter().map(|lane| lane.messages).sum::<u64>() > MANY;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = many.then_some((now, waiting));
-    }
-}
-
-/// How much waits, by lane.
-pub async fn waiting(connection: &mut PgConnection, now: Timestamp) -> Result<[Waiting; 3], Error> {
-    let mut lanes = [Waiting::default(); 3];
-    for lane in Lane::ALL {
-        let row = sqlx::query(WAITING).bind(lane.index() as i16).fetch_one(&mut *connection).await?;
-        let oldest: Option<i64> = row.try_get(1)?;
-        lanes[lane.index()] = Waiting {
-            messages: u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0),
-            oldest: oldest.map(|due| now.since(Timestamp::from_millis(due))).unwrap_or_default(),
-        };
-    }
-    Ok(lanes)
-}
-
 #[cfg(test)]
-mod plans;
+pub(super) mod plans;

@@ -7,12 +7,12 @@ use crate::{
     seal::{Keyring, LookupKey},
     store::{
         listing::tests::every_filter,
-        postgres::{Connections, PostgresStore, create_database, queue},
+        postgres::{Connections, PostgresStore, create_database, queue, waiting},
     },
 };
 
 /// A database of its own with the schema in it; nothing without a server, which CI does not forgive.
-async fn database() -> Option<Connections> {
+pub(in crate::store::postgres) async fn database() -> Option<Connections> {
     let Some(server) = std::env::var("TIDINGS_TEST_DATABASE_URL").ok().filter(|server| !server.is_empty()) else {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "TIDINGS_TEST_DATABASE_URL is not set, and in CI nothing is skipped");
         eprintln!("skipped: TIDINGS_TEST_DATABASE_URL is not set (make test starts the servers)");
@@ -73,7 +73,7 @@ async fn what_is_counted_or_due_is_found_by_an_index() {
     let Some(connections) = database().await else { return };
     let mut held = connections.acquire().await.unwrap();
     let connection = held.connection().unwrap();
-    for sql in [GET, RECEIPTS, COUNT, WAITING, queue::TAKE, queue::NEXT_DUE] {
+    for sql in [GET, RECEIPTS, COUNT, waiting::FEW, waiting::ALL, queue::TAKE, queue::NEXT_DUE] {
         let plan = plan(connection, sql).await;
         // Receipts of one message are sorted: they are a few.
         assert!(sql == RECEIPTS || !reads_or_sorts_all(&plan), "{sql}\n{plan}");
