@@ -56,11 +56,10 @@ impl Suite {
         let pair = self.start_pair(&sink).await?;
         self.steer(&pair, Command::Pause).await?;
         let seconds = self.scale.seconds;
-        self.bench.otp_latency_ms(&pair.api, &sink, CODES_PER_S, seconds.div_ceil(4)).await?;
         let idle = self.bench.otp_latency_ms(&pair.api, &sink, CODES_PER_S, seconds).await?;
 
         let rows = self.scale.queued;
-        let (mut accepted, served_before) = (0, sink.delivered());
+        let (first, mut accepted, served_before) = (self.bench.next_recipient, 0, sink.delivered());
         let waiting = |accepted: u64| accepted.saturating_sub(sink.delivered() - served_before);
         let mut at_a_tenth = None;
         while waiting(accepted) < rows {
@@ -76,9 +75,8 @@ impl Suite {
         self.recorded(&pair.worker).await?;
         let at_the_end = pair.resident_mb()?;
         let beside = self.bench.otp_latency_ms(&pair.api, &sink, CODES_PER_S, seconds).await?;
-        let codes = (CODES_PER_S * seconds as f64) as u64;
 
-        let backlog = waiting(accepted + codes);
+        let backlog = self.bench.next_recipient - first - (sink.delivered() - served_before);
         ensure!(backlog >= rows / 2, "only {backlog} of {rows} still wait: nothing can be said about a backlog");
         let (first, last) = self.drain(&pair, &sink, backlog).await?;
         let note = format!("{backlog} waited, {accepted} accepted meanwhile; compared with a tenth of it");

@@ -257,7 +257,6 @@ impl Suite {
             sink.latency(SLOW);
             let account = Account { max_per_s: BACKLOG_CONTRACT, ..Account::new("a", sink.address) };
             let tidings = subject::tidings(&self.home.join("backlog"), &[account], self.bench.clock).await?;
-            self.bench.otp_p99_ms(&tidings, &sink, OTP_RATE, self.scale.seconds.div_ceil(4)).await?;
             alone.push(self.bench.otp_p99_ms(&tidings, &sink, OTP_RATE, self.scale.seconds).await?);
             self.bench.fill(&tidings, self.scale.backlog, "marketing", false).await?;
             beside.push(self.bench.otp_p99_ms(&tidings, &sink, OTP_RATE, self.scale.seconds).await?);

@@ -16,6 +16,7 @@ use tidings_core::{
     dice::{Dice, mix},
     fleet::{Ask, Choice, Departs, Fleet, FleetConfig, ProviderSpec, ProviderView, Ticket},
     id::AppId,
+    limits::ASK_AGAIN,
     message::{Category, Channel, Lane, Message},
     redact::Redacted,
     retry::{BudgetSettings, Budgets},
@@ -100,8 +101,31 @@ impl Freed {
         self.0.iter().for_each(Notify::notify_waiters);
     }
 
-    pub(super) async fn waited(&self, lane: Lane) {
+    async fn waited(&self, lane: Lane) {
         self.0[lane.index()].notified().await;
+    }
+}
+
+/// Those of a lane who wait for a provider's next place. All of them are told the same time; one watches the clock, and wakes the next when
+/// it lets go: were all to wake, hundreds would ask a thousand times a second for what one of them gets.
+#[derive(Default)]
+struct Line {
+    is_watched: AtomicBool,
+    next: Notify,
+}
+
+impl Line {
+    fn watch(&self) -> Option<Watch<'_>> {
+        (!self.is_watched.swap(true, Ordering::AcqRel)).then(|| Watch(self))
+    }
+}
+
+struct Watch<'a>(&'a Line);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.is_watched.store(false, Ordering::Release);
+        self.0.next.notify_one();
     }
 }
 
@@ -117,6 +141,8 @@ pub struct Desk {
     successor: OnceLock<Arc<Self>>,
     /// A call has ended: somebody who waits for room may look again.
     pub(super) freed: Freed,
+    /// By place and lane.
+    lines: Vec<[Line; Lane::ALL.len()]>,
     /// Some provider is out or held back because calls hang; otp calls look whether to leave.
     pub(super) trouble: AtomicBool,
 }
@@ -125,6 +151,7 @@ impl Desk {
     pub fn new(spec: DeskSpec, now: Moment) -> Self {
         let providers = spec.accounts.iter().map(|account| account.spec.clone()).collect();
         let fleet = Fleet::writing_first(FleetConfig { providers }, spec.seed, now);
+        let accounts = spec.accounts.len();
         Self {
             revision: spec.revision,
             routes: spec.routes,
@@ -133,6 +160,7 @@ impl Desk {
             accounts: spec.accounts,
             successor: OnceLock::new(),
             freed: Freed::default(),
+            lines: std::iter::repeat_with(Default::default).take(accounts).collect(),
             trouble: AtomicBool::new(false),
         }
     }
@@ -163,6 +191,26 @@ impl Desk {
             self.freed.one();
         }
         choice
+    }
+
+    /// Waits until it is worth asking again, for somebody of `lane` who was told to do so `at` some time, when there may be room at `place`.
+    /// Nobody waits beyond `latest`.
+    pub(super) async fn room(&self, clock: Clock, lane: Lane, place: Option<usize>, at: Moment, latest: Moment) {
+        let line = place.and_then(|place| self.lines.get(place)).map(|lanes| &lanes[lane.index()]);
+        let watch = line.and_then(Line::watch);
+        let behind = line.filter(|_| watch.is_none());
+        let until = if behind.is_some() { at.max(clock.moment() + ASK_AGAIN) } else { at }.min(latest);
+        let turn = async {
+            match behind {
+                Some(line) => line.next.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.freed.waited(lane) => {}
+            () = turn => {}
+            () = tokio::time::sleep_until(clock.instant(until)) => {}
+        }
     }
 
     /// Whether the call of a ticket may depart that is ready now; nothing while this process has nothing of the contract.

@@ -67,8 +67,8 @@ pub enum Chosen {
 /// Why a message waits.
 #[derive(Clone, Copy)]
 enum Pause {
-    /// Its providers are full; it may look again as soon as a call has ended.
-    Room(Moment),
+    /// Its providers are full, the one at this place until then; it may look again as soon as a call has ended.
+    Room(Moment, Option<usize>),
     /// All were tried: not before then.
     Backoff(Moment),
 }
@@ -76,7 +76,7 @@ enum Pause {
 impl Pause {
     const fn until(self) -> Moment {
         match self {
-            Self::Room(until) | Self::Backoff(until) => until,
+            Self::Room(until, _) | Self::Backoff(until) => until,
         }
     }
 }
@@ -183,7 +183,7 @@ impl Journey {
                 },
                 Choice::Wait { until, provider, .. } => {
                     waited = waited.or_else(|| Some((Arc::clone(&self.desk.accounts.get(provider?)?.metrics), now)));
-                    Pause::Room(until)
+                    Pause::Room(until, provider)
                 }
             };
             if pause.until().since(began) > HOLD {
@@ -211,7 +211,7 @@ impl Journey {
         let ahead = pause.until().since(now).max(SHORTEST);
         match pause {
             Pause::Backoff(_) => ahead,
-            Pause::Room(_) => {
+            Pause::Room(..) => {
                 self.worker.lanes[self.message.lane().index()].parked();
                 ahead.min(PARK)
             }
@@ -243,13 +243,20 @@ impl Journey {
         if self.unsettled {
             self.write(Next::Continue).await;
         }
-        let until = self.worker.clock.instant(pause.until().min(self.course.expires_at()));
-        let room = matches!(pause, Pause::Room(_));
-        let _in_line = room.then(|| self.worker.lanes[self.message.lane().index()].waits());
+        let (clock, latest) = (self.worker.clock, self.course.expires_at());
+        let waited = async {
+            match pause {
+                Pause::Backoff(until) => tokio::time::sleep_until(clock.instant(until.min(latest))).await,
+                Pause::Room(at, place) => {
+                    let lane = self.message.lane();
+                    let _in_line = self.worker.lanes[lane.index()].waits();
+                    self.desk.room(clock, lane, place, at, latest).await;
+                }
+            }
+        };
         tokio::select! {
             () = self.worker.stopping.cancelled() => false,
-            () = self.desk.freed.waited(self.message.lane()), if room => true,
-            () = tokio::time::sleep_until(until) => true,
+            () = waited => true,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The order in which calls that are written down leave for their provider.
 //!
-//! A code has the next place. Others are given one only if they leave within the timer's grain; who is ready earlier is told
+//! A code leaves as soon as the window has room for it: it keeps its distance from other codes only, and the next of the others
+//! goes a place later. Others are given a place only if they leave within the timer's grain; who is ready earlier is told
 //! when to ask again. So a code passes whoever stands in line: the one who counted on its place asks again behind the others.
 //! No place is lost by that: whoever finds that nobody else will ask for the next one waits for it.
 
@@ -57,32 +58,38 @@ impl Line {
 #[derive(Clone, Debug, Default)]
 pub struct Departures {
     given: Spacing,
+    /// Of those, the codes.
+    given_codes: Spacing,
     line: Line,
     /// Time that nobody used: whoever waits may make up for it, as far as the window lets.
     unused: Duration,
 }
 
 impl Departures {
-    /// When the next call may leave, if nobody else asks.
-    pub fn free_at(&self, now: Moment, segments: u32, window: &mut Window) -> Moment {
-        window.free_at(self.given.next_at(now), segments)
+    /// When the next code may leave, if no other asks.
+    pub fn code_free_at(&self, now: Moment, segments: u32, window: &mut Window) -> Moment {
+        window.free_at(self.given_codes.next_at(now), segments)
     }
 
     /// A call of so many segments, each of which lasts so many seconds, is ready.
     pub fn ask(&mut self, now: Moment, (segments, seconds): (u32, f64), lane: Lane, window: &mut Window) -> Departs {
-        let next = self.given.next_at(now);
+        let is_code = lane == Lane::Urgent;
+        let next = if is_code { &self.given_codes } else { &self.given }.next_at(now);
         let at = window.free_at(next, segments);
         if at > next {
             // All of the contract is used. Were places any closer, a second's worth would leave early, and then nobody for a while.
             self.unused = Duration::ZERO;
         }
         let lasts = Duration::from_secs_f64(f64::from(segments) * seconds);
-        if lane == Lane::Urgent || at <= now + SOON {
+        if is_code || at <= now + SOON {
             window.take(at, segments);
             self.unused = (self.unused + at.since(self.given.next_at(Moment::ZERO))).min(MADE_UP_FOR);
             let closer = lasts.mul_f64(CLOSER).min(self.unused);
             self.unused -= closer;
             self.given.take(at, 1, (lasts - closer).as_secs_f64());
+            if is_code {
+                self.given_codes.take(at, 1, lasts.as_secs_f64());
+            }
             return Departs::At(at);
         }
         Departs::AskAgain(self.line.stand(now, at - SOON, lasts))
@@ -96,6 +103,7 @@ impl Departures {
     /// The rate changed by this factor: the next place moves with it.
     pub fn stretch(&mut self, now: Moment, factor: f64) {
         self.given.stretch(now, factor);
+        self.given_codes.stretch(now, factor);
     }
 }
 
@@ -152,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_are_ready_together_leave_before_others_that_were_there() {
+    fn codes_leave_at_once_where_the_window_has_room_and_keep_their_distance_from_each_other() {
         let (mut departures, mut window) = (Departures::default(), Window::new(10.0));
         let mut ask = |now, lane| departures.ask(at(now), (1, 0.1), lane, &mut window);
         assert_eq!(ask(0, Lane::Bulk), Departs::At(at(0)));
         assert_eq!(ask(1, Lane::Normal), Departs::AskAgain(at(98)));
-        assert_eq!(ask(2, Lane::Urgent), Departs::At(at(100)));
-        assert_eq!(ask(2, Lane::Urgent), Departs::At(at(200)));
+        assert_eq!(ask(2, Lane::Urgent), Departs::At(at(2)));
+        assert_eq!(ask(2, Lane::Urgent), Departs::At(at(102)));
         assert_eq!(ask(98, Lane::Normal), Departs::AskAgain(at(298)));
     }
 }

@@ -149,7 +149,7 @@ impl Gate {
             Departure::AtOnce => self.window.free_at(now, segments).max(spaced(self.chosen)),
             // Others that have been chosen do not keep a code, but what has departed does.
             Departure::WrittenFirst if lane == Lane::Urgent => {
-                let departs = self.departures.free_at(now, segments, &mut self.window);
+                let departs = self.departures.code_free_at(now, segments, &mut self.window);
                 spaced(self.chosen_codes).max(if departs <= now + AHEAD { now } else { departs - AHEAD })
             }
             Departure::WrittenFirst => spaced(self.chosen),
