@@ -126,10 +126,38 @@ pub struct Normal {
     /// Mean and standard deviation of the logarithm of seconds.
     pub mean_ln: f64,
     pub sigma: f64,
+    /// What a rise is measured on.
+    pub level: Level,
     /// Share of calls that fail, with a cautious prior.
     pub failure_share: f64,
     /// Logarithm of the share of answers that take longer than each bin's lower edge.
     survival_ln: Vec<f64>,
+}
+
+/// What a rise of latency is measured on. People notice milliseconds, not percents: at a provider that answers in five, ten more
+/// are nothing, however often they double its mean. So no provider is taken to be quicker than a tenth of a second: what lacks is
+/// added to every latency of it, and +20 % are at least 20 ms.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    /// Seconds added; none at a provider whose mean takes a tenth of a second.
+    lacks_s: f64,
+    /// Mean and standard deviation of the logarithm of seconds with what was added.
+    pub mean_ln: f64,
+    pub sigma: f64,
+}
+
+impl Level {
+    const QUICKEST_S: f64 = 0.1;
+
+    /// The logarithm on this scale of what takes `ln` on that of plain seconds.
+    pub fn of_ln(&self, ln: f64) -> f64 {
+        if self.lacks_s > 0.0 { (ln.exp() + self.lacks_s).ln() } else { ln }
+    }
+
+    /// Seconds of an answer that lies `times` above the mean; 1 for the mean itself.
+    pub fn seconds(&self, times: f64) -> f64 {
+        (self.mean_ln.exp() * times - self.lacks_s).max(0.0)
+    }
 }
 
 /// Below this a provider is taken to be as regular as that: real ones are never more.
@@ -145,7 +173,13 @@ impl Normal {
             weighted.sum::<f64>() / samples.max(1.0)
         };
         let mean_ln = if samples >= 1.0 { mean_of(&|ln| ln) } else { 0.0 };
-        let sigma = mean_of(&|ln| (ln - mean_ln).powi(2)).sqrt().max(SIGMA_LEAST);
+        let sigma_of = |ln_of: &dyn Fn(f64) -> f64, mean_ln: f64| mean_of(&|ln| (ln_of(ln) - mean_ln).powi(2)).sqrt().max(SIGMA_LEAST);
+        let sigma = sigma_of(&|ln| ln, mean_ln);
+        let mut level = Level { lacks_s: (Level::QUICKEST_S - mean_ln.exp()).max(0.0), mean_ln, sigma };
+        if level.lacks_s > 0.0 && samples >= 1.0 {
+            level.mean_ln = mean_of(&|ln| level.of_ln(ln));
+            level.sigma = sigma_of(&|ln| level.of_ln(ln), level.mean_ln);
+        }
         let mut survival_ln = Vec::with_capacity(BINS + 1);
         let mut left = samples;
         for count in &memory.bins {
@@ -154,7 +188,7 @@ impl Normal {
         }
         survival_ln.push(NEVER_LN);
         let failure_share = (f64::from(memory.failures) + PRIOR_FAILURES) / (f64::from(memory.calls) + PRIOR_CALLS);
-        Self { samples, mean_ln, sigma, failure_share, survival_ln }
+        Self { samples, mean_ln, sigma, level, failure_share, survival_ln }
     }
 
     /// Logarithm of the share of answers slower than `age_s`, interpolated: steps would add up over many pending calls.

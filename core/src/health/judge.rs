@@ -6,7 +6,7 @@ use super::{
     Health, Phase, Reading, Signal, Transition,
     batch::Batch,
     hang::{self, Known},
-    latency,
+    latency, mean,
     outage::{Cause, FOLLOWED_FIRST},
     share::Hypotheses,
 };
@@ -119,7 +119,8 @@ impl Health {
         let tail = Hypotheses { well, ill: (thresholds.tail_share * TAIL_ILL).max(well * 1.8).min(0.95), alarm_at: TAIL_ALARM_AT * part };
         let slow = f64::from(batch.slower_than(latency::bin(super::TAIL)));
         self.tail.observe(slow, f64::from(batch.answers() + batch.ambiguous), tail);
-        self.mean.observe(batch, &self.normal, thresholds.mean_rise, part);
+        let per_s = if self.mean.is_up() { self.recent.rate(now) * self.peers.processes(now) } else { 0.0 };
+        self.mean.observe(now, batch, &self.normal, mean::Bar { rise: thresholds.mean_rise, alarm_part: part, per_s });
 
         let well = self.failures.evidence <= 0.0 && !self.watch_soft_alarms();
         if well && !returning {
@@ -304,8 +305,8 @@ impl Health {
         let thresholds = &self.settings.thresholds;
         let (value, baseline, threshold) = match signal {
             Signal::MeanLatency => {
-                let usual = self.normal.mean_ln.exp();
-                (usual * (1.0 + self.mean.rise()), usual, usual * (1.0 + thresholds.mean_rise))
+                let level = &self.normal.level;
+                (level.seconds(1.0 + self.mean.rise()), level.seconds(1.0), level.seconds(1.0 + thresholds.mean_rise))
             }
             Signal::TailShare => (self.tail_estimate(), self.normal.share_above(super::TAIL.as_secs_f64()), thresholds.tail_share),
             Signal::Receipts => (self.receipts.missing_share().0, self.receipts.usual_share(), thresholds.receipts_missing),

@@ -135,4 +135,5 @@ fn tickets_survive_a_revision_that_moves_or_drops_their_provider() {
 mod everybody;
 mod gossip;
 mod properties;
+mod quick;
 mod sickness;
