@@ -1,4 +1,5 @@
-//! Envoy's outlier detection with the defaults of its documentation, as gRPC's A50 has them too.
+//! Envoy's outlier detection with the defaults of its documentation (`envoyproxy/envoy`, `docs/root/intro/arch_overview/upstream/outlier.rst`),
+//! as gRPC's A50 has them too (`grpc/proposal`, `A50-xds-outlier-detection.md`).
 //!
 //! Five consecutive errors eject at once. A sweep every ten seconds runs the success-rate test (at least five hosts with a
 //! hundred calls each; 1.9 standard deviations below the mean) and the failure-percentage test (at least five hosts with

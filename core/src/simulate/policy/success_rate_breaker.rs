@@ -1,6 +1,6 @@
 //! Linkerd's unified breaker: shut below 80 % success over ten seconds with at least five calls, or after seven failures in
 //! a row; then one probe after an exponential backoff of 1 to 60 s, and whichever answer comes first decides (also one of
-//! a call from before). One view per worker.
+//! a call from before). One view per worker. Source: `linkerd/linkerd2-proxy`, `linkerd/app/outbound/src/http/breaker/{unified,success_rate}.rs`.
 
 use std::{collections::VecDeque, time::Duration};
 
