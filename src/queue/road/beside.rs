@@ -1,9 +1,9 @@
-//! Codes stand behind no query while providers have room: the rows of their lane are asked for beside what Kafka brings.
+//! Codes stand behind no query: the rows of their lane are asked for beside what Kafka brings.
 //!
 //! A lane asks the store for what is due whenever it takes, and that answer may be long in coming where the store has much to
 //! do. The urgent lane goes on with its records meanwhile and takes the rows when they are there. There is one question at a
-//! time, in a task of its own, so that its transaction ends by itself, and while records come no more than some a second. A
-//! lane whose providers are full asks for few and has time: what is missing in its line are rows, and it waits for them.
+//! time, in a task of its own, so that its transaction ends by itself, and while records come no more than some a second. Who
+//! brought fewer than its line is short of takes again at once, and waits for the rows only when no records are left.
 
 use std::{
     collections::VecDeque,
@@ -22,8 +22,6 @@ use crate::store::{Error, Lease, Messages, Taken};
 
 /// From one question to the next while records come.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
-/// Who asks for fewer is in no hurry.
-const FEW: usize = 64;
 /// How long an answer is waited for at the end.
 const AT_THE_END: Duration = Duration::from_secs(1);
 
@@ -70,7 +68,7 @@ impl Road {
                 taken.extend(self.sort_rows(self.beside.left(most - taken.len(), now)).await);
             }
             let moment = self.parts.clock.moment();
-            let hurries = !taken.is_empty() && (most >= FEW || taken.len() >= most);
+            let hurries = !taken.is_empty();
             let soon = question.last.is_some_and(|last| moment.since(last) < ASKED_EVERY);
             if question.asked.is_none() && !(hurries && soon) && !self.store_answers.is_away() {
                 let store = Arc::clone(&self.parts.store);
