@@ -98,7 +98,7 @@ impl Node {
         let welcome = first_start::bootstrap(&config, &control, &clock).await?;
 
         let desks = Arc::new(Desks::new(desks::empty(clock.moment(), role)));
-        let observer = Arc::new(desks::Health { desks: Arc::clone(&desks), clock });
+        let observer = Arc::new(desks::Health { desks: Arc::downgrade(&desks), clock });
         let spans = Arc::new(traces::ReceiptSpans::new(Arc::clone(&messages), Arc::clone(&metrics)));
         let receipts = Arc::new(Confirm::new(Arc::clone(&messages), vec![observer, spans], Arc::clone(&metrics), clock));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

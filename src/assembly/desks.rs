@@ -1,7 +1,7 @@
 //! From routing revisions to desks: providers are built, routes resolved, and rebuilt when another revision comes into force.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -46,14 +46,16 @@ impl Directory for Apps {
 
 /// Tells the fleets what became of messages: the only signal of a vendor that accepts and drops.
 pub struct Health {
-    pub desks: Arc<Desks>,
+    /// Weak, because a provider that brings its own receipts holds the way here: the store would never be let go.
+    pub desks: Weak<Desks>,
     pub clock: Clock,
 }
 
 impl Observer for Health {
     fn confirmed(&self, confirmed: &Confirmed) {
         let Some(submitted_at) = confirmed.submitted_at.filter(|_| confirmed.says != ReceiptStatus::Submitted) else { return };
-        self.desks.receipt(&self.clock, &confirmed.provider, submitted_at, confirmed.says == ReceiptStatus::Delivered);
+        let Some(desks) = self.desks.upgrade() else { return };
+        desks.receipt(&self.clock, &confirmed.provider, submitted_at, confirmed.says == ReceiptStatus::Delivered);
     }
 }
 
