@@ -17,6 +17,8 @@ use tidings_core::{
 const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/tidings.json");
 const KUBERNETES: &str = include_str!("../../../deploy/kubernetes/tidings.yaml");
+const MIGRATE: &str = include_str!("../../../deploy/kubernetes/migrate.yaml");
+const IMAGE: &str = include_str!("../../../deploy/Dockerfile");
 const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
 const RUNBOOK: &str = include_str!("../../../docs/OPERATIONS.md");
 
@@ -154,10 +156,16 @@ fn the_autoscaler_goes_by_a_metric_that_exists() {
 
 #[test]
 fn deploy_files_set_only_settings_that_exist() {
-    for (file, text) in [("kubernetes/tidings.yaml", KUBERNETES), ("compose.yaml", COMPOSE)] {
+    let files = [
+        ("kubernetes/tidings.yaml", KUBERNETES, 5),
+        ("kubernetes/migrate.yaml", MIGRATE, 0),
+        ("compose.yaml", COMPOSE, 5),
+        ("Dockerfile", IMAGE, 2),
+    ];
+    for (file, text, least) in files {
         let names = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("TIDINGS__"));
         let names: HashSet<&str> = names.collect();
-        assert!(names.len() >= 5, "{file}: {names:?}");
+        assert!(names.len() >= least, "{file}: {names:?}");
         // Its value matters not, whether there is such a setting does.
         let unknown = |name: &str| match tidings::config::Config::load(None, [(name.to_owned(), "x".to_owned())], []) {
             Ok(_) => false,

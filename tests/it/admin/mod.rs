@@ -2,6 +2,7 @@
 
 mod approval;
 mod browser;
+mod containers;
 mod deploy;
 mod journeys;
 mod sign_on;
