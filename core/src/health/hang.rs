@@ -76,9 +76,10 @@ impl Known {
         Self { slower, tail_share, quickest_s: QUICKEST_S }
     }
 
-    /// What an ejection needs: ages that half as much latency again, or a pause, do not explain.
-    pub fn to_eject(self) -> Self {
-        Self { slower: self.slower * STILL_ANSWERS, quickest_s: QUICKEST_TO_EJECT_S, ..self }
+    /// What an ejection needs: ages that half as much latency again, a pause, or the share of slow answers seen of late do not explain.
+    pub fn to_eject(self, tail_share: f64) -> Self {
+        let tail_share = self.tail_share.max(tail_share);
+        Self { slower: self.slower * STILL_ANSWERS, quickest_s: QUICKEST_TO_EJECT_S, tail_share }
     }
 }
 
@@ -303,8 +304,8 @@ mod tests {
         assert!(hang.evidence(at(80), &Normal::of(&memory), HEALTHY, &[]).0 <= 0.0);
         assert!(hang.evidence(at(500), &Normal::of(&memory), HEALTHY, &[]).0 >= EJECT_AT);
         assert!(hang.evidence(at(150), &Normal::of(&memory), HEALTHY, &[]).0 >= EJECT_AT, "new calls wait");
-        assert!(hang.evidence(at(150), &Normal::of(&memory), HEALTHY.to_eject(), &[]).0 <= 0.0, "but nobody is ejected for a pause");
-        assert!(hang.evidence(at(500), &Normal::of(&memory), HEALTHY.to_eject(), &[]).0 >= EJECT_AT);
+        assert!(hang.evidence(at(150), &Normal::of(&memory), HEALTHY.to_eject(0.0), &[]).0 <= 0.0, "but nobody is ejected for a pause");
+        assert!(hang.evidence(at(500), &Normal::of(&memory), HEALTHY.to_eject(0.0), &[]).0 >= EJECT_AT);
     }
 
     #[test]

@@ -164,7 +164,9 @@ impl Health {
         if !self.suspected {
             return;
         }
-        let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, known.to_eject(), elsewhere).0 >= hang::EJECT_AT;
+        // A tail may show before it is sure enough to scale the weight.
+        let known = known.to_eject(self.tail.estimate(0.0, TAIL_EXPECTED_CALLS));
+        let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, known, elsewhere).0 >= hang::EJECT_AT;
         // Held back, and everything that was out has ended without an answer: only a probe can tell more. What others told as
         // out has ended too, once its timeout is over: they have made no call since.
         let has_ended = |call: &hang::Elsewhere| call.age_s.is_none() || now.since(call.started) > self.settings.timeout;

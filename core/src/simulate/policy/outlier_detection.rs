@@ -1,4 +1,4 @@
-//! Envoy's outlier detection with the defaults of its documentation (`envoyproxy/envoy`, `docs/root/intro/arch_overview/upstream/outlier.rst`),
+//! Envoy's outlier detection with the defaults of its documentation (`envoyproxy/envoy`, `outlier.rst` of the architecture overview),
 //! as gRPC's A50 has them too (`grpc/proposal`, `A50-xds-outlier-detection.md`).
 //!
 //! Five consecutive errors eject at once. A sweep every ten seconds runs the success-rate test (at least five hosts with a

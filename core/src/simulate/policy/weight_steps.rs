@@ -1,7 +1,7 @@
 //! GOV.UK Notify's weights: 50 errors within a minute, or 15 % of the messages of a quarter of an hour slower than five
 //! minutes, take 10 of 100 points from a provider (at most once a minute) and give them to the others in equal parts;
 //! after 15 quiet minutes 10 points come back every 5 minutes. One view for all workers, choice by weighted chance.
-//! Source: `alphagov/notifications-api`, `app/dao/provider_details_dao.py`.
+//! Source: `alphagov/notifications-api`.
 
 use std::{collections::VecDeque, time::Duration};
 
