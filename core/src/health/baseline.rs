@@ -135,11 +135,11 @@ pub struct Normal {
 }
 
 /// What a rise of latency is measured on. People notice milliseconds, not percents: at a provider that answers in five, ten more
-/// are nothing, however often they double its mean. So no provider is taken to be quicker than a tenth of a second: what lacks is
-/// added to every latency of it, and +20 % are at least 20 ms.
+/// are nothing, however often they double its mean. So no provider is taken to be quicker than a twentieth of a second: what lacks is
+/// added to every latency of it, and +20 % are at least 10 ms.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
-    /// Seconds added; none at a provider whose mean takes a tenth of a second.
+    /// Seconds added; none at a provider whose mean takes a twentieth of a second.
     lacks_s: f64,
     /// Mean and standard deviation of the logarithm of seconds with what was added.
     pub mean_ln: f64,
@@ -147,7 +147,7 @@ pub struct Level {
 }
 
 impl Level {
-    const QUICKEST_S: f64 = 0.1;
+    const QUICKEST_S: f64 = 0.05;
 
     /// The logarithm on this scale of what takes `ln` on that of plain seconds.
     pub fn of_ln(&self, ln: f64) -> f64 {
