@@ -16,8 +16,9 @@ use crate::clock::Clock;
 /// Nothing that is measured takes longer; a run that does is broken.
 const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// What is still being written down after the last delivery belongs to its price.
-const AFTERMATH: Duration = Duration::from_millis(500);
+/// What is still being written down after the last delivery belongs to its price; what is given back after the last answer does not
+/// belong to what stays.
+pub(super) const AFTERMATH: Duration = Duration::from_millis(500);
 /// Enough to keep the writer's groups full while each waits for a disk of several milliseconds.
 const CONNECTIONS: usize = 1_024;
 /// Where a rate is kept: enough for an eighth of a second at a thousand sends. A thousand opened at once keep vendor and load, which

@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use super::{
     figures::{Aim, Report, Row},
-    rows::{Bench, Flood},
+    rows::{AFTERMATH, Bench, Flood},
     sink::Sink,
     subject::{self, Account},
 };
@@ -203,6 +203,7 @@ impl Suite {
             sink.forget();
             sink.hold(true);
             self.bench.fill(&tidings, self.scale.queued, "transactional", false).await?;
+            tokio::time::sleep(AFTERMATH).await;
             resident.push(tidings.process.used()?.rss_bytes as f64 / 1e6);
             let began = self.bench.clock.moment();
             sink.hold(false);
@@ -211,8 +212,9 @@ impl Suite {
             tidings.process.stop().await?;
         }
         let queued = format!("{} queued", self.scale.queued);
+        let settled = format!("{queued}, {IN_FLIGHT} calls held, asked {} ms after the last was accepted", AFTERMATH.as_millis());
         self.rows.extend([
-            Row::new("resident with a full queue", "MB", resident, Vec::new(), (Aim::AtMost(100.0), "< 100")).noting(queued.clone()),
+            Row::new("resident with a full queue", "MB", resident, Vec::new(), (Aim::AtMost(100.0), "< 100")).noting(settled),
             Row::new("drain of a full queue", "1/s", drained, empty, (Aim::RatioAtLeast(0.9), "≥ 0.9 of an empty queue"))
                 .noting(format!("{queued}; compared with single sends into an empty queue of the same instance, {NO_RECEIPTS}")),
         ]);
