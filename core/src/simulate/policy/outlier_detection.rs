@@ -1,11 +1,14 @@
-//! Envoy's outlier detection with the defaults of its documentation (`envoyproxy/envoy`, `outlier.rst` of the architecture overview),
-//! as gRPC's A50 has them too (`grpc/proposal`, `A50-xds-outlier-detection.md`).
+//! Envoy's outlier detection (`envoyproxy/envoy`, `outlier.rst` of the architecture overview and `outlier_detection.proto`), with
+//! the defaults of gRPC's version of it (`grpc/proposal`, `A50-xds-outlier-detection.md`).
 //!
-//! Five consecutive errors eject at once. A sweep every ten seconds runs the success-rate test (at least five hosts with a
-//! hundred calls each; 1.9 standard deviations below the mean) and the failure-percentage test (at least five hosts with
-//! fifty calls; 85 %), and takes back hosts whose time is over: 30 s × the number of ejections, at most 300 s. At most 10 %
-//! of hosts are ejected, but always one may be. Below half healthy hosts the balancer panics and uses all. One view per
-//! worker.
+//! Five consecutive errors eject at once (Envoy; gRPC has no such test). A sweep every ten seconds runs the success-rate test (at
+//! least five hosts with a hundred calls each; 1.9 standard deviations below the mean) and the failure-percentage test (at least
+//! five hosts with fifty calls; 85 %), and takes back hosts whose time is over: 30 s × the number of ejections, at most 300 s. At
+//! most 10 % of hosts are ejected. Below half healthy hosts the balancer panics and uses all. One view per worker.
+//!
+//! Where the two differ, the one that ejects more is taken: one host may always be ejected (gRPC; Envoy since 2024 only with
+//! `always_eject_one_host`, without which it ejects nobody among fewer than ten), and the failure percentage is enforced (gRPC;
+//! Envoy's default enforces it for no host).
 
 use std::time::Duration;
 
@@ -137,5 +140,72 @@ impl Judge for OutlierDetection {
 
     fn take_turns(&mut self) -> Vec<Turn> {
         std::mem::take(&mut self.turns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_start(Duration::from_millis(millis))
+    }
+
+    fn hosts(count: usize) -> OutlierDetection {
+        let provider = |number| format!("[[providers]]\nname = \"p{number}\"\nlatency = {{ p50_ms = 100, p99_ms = 300 }}\n");
+        let providers: String = (0..count).map(provider).collect();
+        let text = format!("duration_s = 60\n[load]\nrate_per_s = 1\n[workers]\ncount = 1\n{providers}");
+        OutlierDetection::new(&Scenario::read("hosts", &text).unwrap())
+    }
+
+    fn is_out(policy: &mut OutlierDetection, provider: usize) -> bool {
+        policy.weight(at(0), 0, provider, 1.0) == 0.0
+    }
+
+    #[test]
+    fn five_errors_in_a_row_eject_for_thirty_seconds_times_the_ejections() {
+        let mut policy = hosts(2);
+        let mut now = at(0);
+        for seconds in [30, 60, 90] {
+            let ejected_at = now;
+            for number in 1..=5 {
+                policy.ended(now, 0, 0, now, Outcome::Unavailable);
+                assert_eq!(is_out(&mut policy, 0), number == 5);
+            }
+            while is_out(&mut policy, 0) {
+                now = now + Duration::from_secs(1);
+                policy.tick(now);
+            }
+            let lasted = now.since(ejected_at).as_secs();
+            assert!((seconds..=seconds + 10).contains(&lasted), "a sweep takes it back: {lasted} s");
+        }
+    }
+
+    #[test]
+    fn one_host_is_ejected_at_most_and_all_are_used_where_less_than_half_is_left() {
+        let mut policy = hosts(2);
+        for provider in [0, 1] {
+            (0..5).for_each(|_| policy.ended(at(0), 0, provider, at(0), Outcome::Ambiguous));
+        }
+        assert!(is_out(&mut policy, 0) && !is_out(&mut policy, 1));
+        let mut single = hosts(1);
+        (0..5).for_each(|_| single.ended(at(0), 0, 0, at(0), Outcome::Unavailable));
+        assert!(!is_out(&mut single, 0), "panic");
+    }
+
+    #[test]
+    fn among_five_busy_hosts_one_that_fails_nearly_always_or_far_more_than_the_others_is_ejected() {
+        for (busy, fails_of_ten, expected) in [(5, 9, true), (4, 9, false), (5, 3, true), (5, 0, false)] {
+            let mut policy = hosts(busy);
+            for call in 0..200 {
+                for provider in 0..busy {
+                    // Never five in a row.
+                    let fails = provider == 0 && call % 10 < fails_of_ten && call % 5 != 4;
+                    policy.ended(at(call * 10), 0, provider, at(call * 10), if fails { Outcome::Unavailable } else { Outcome::Accepted });
+                }
+            }
+            policy.tick(at(10_000));
+            assert_eq!(is_out(&mut policy, 0), expected, "{busy} hosts, {fails_of_ten} of ten fail");
+        }
     }
 }
