@@ -164,8 +164,10 @@ impl Health {
         if !self.suspected {
             return;
         }
-        // A tail may show before it is sure enough to scale the weight.
-        let known = known.to_eject(self.tail.estimate(0.0, TAIL_EXPECTED_CALLS));
+        // A tail may show before it is sure enough to scale the weight, and one that is bearable never is: its test begins anew
+        // again and again, but the slow answers of late remain.
+        let tail_share = self.tail.estimate(0.0, TAIL_EXPECTED_CALLS).max(self.recent.slow_answers(now, TAIL_EXPECTED_CALLS));
+        let known = known.to_eject(tail_share);
         let hangs = evidence >= hang::EJECT_AT && self.hang.evidence(now, &self.normal, known, elsewhere).0 >= hang::EJECT_AT;
         // Held back, and everything that was out has ended without an answer: only a probe can tell more. What others told as
         // out has ended too, once its timeout is over: they have made no call since.

@@ -13,6 +13,8 @@ struct Slot {
     answered: u32,
     failed: u32,
     slow: u32,
+    /// Of those answered.
+    answered_slow: u32,
     sum_ln: f64,
     sum_s: f64,
 }
@@ -58,6 +60,7 @@ impl Recent {
         let slot = self.slot(now);
         slot.answered += 1;
         slot.slow += u32::from(slow);
+        slot.answered_slow += u32::from(slow);
         slot.sum_ln += latency_s.max(latency::edge_s(0)).ln();
         slot.sum_s += latency_s;
     }
@@ -83,6 +86,14 @@ impl Recent {
             slow: sums.slow + f64::from(slot.slow),
             sum_ln: sums.sum_ln + slot.sum_ln,
         })
+    }
+
+    /// The share of answers of late that were slow, as if `weight` calls more had been answered in time. Calls that were never
+    /// answered are in it nowhere.
+    pub fn slow_answers(&self, now: Moment, weight: f64) -> f64 {
+        let (answered, slow) =
+            self.last(now, SHOWN_S).fold((0, 0), |(answered, slow), slot| (answered + slot.answered, slow + slot.answered_slow));
+        f64::from(slow) / (f64::from(answered) + weight).max(1.0)
     }
 
     /// Calls started per second: over ten seconds, or the last two if they were busier.

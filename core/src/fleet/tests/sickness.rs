@@ -57,6 +57,36 @@ fn calls_that_are_still_out_eject_long_before_their_timeout() {
     out.into_iter().for_each(|ticket| fleet.ended(ejected_at, ticket, Outcome::Ambiguous, None));
 }
 
+/// Plays `a` with a bearable tail for a minute, one call in fifteen takes 1.1 s, and then calls that are slow in a row, or hang.
+fn slow_in_a_row(slow: u64, answered: bool) -> bool {
+    let (mut fleet, began) = known();
+    let mut out: Vec<(Moment, Ticket, Outcome)> = Vec::new();
+    for step in 0..1_300 {
+        let now = began + Duration::from_millis(step * 50);
+        for (_, ticket, outcome) in out.extract_if(.., |(ends, ..)| *ends <= now).collect::<Vec<_>>() {
+            fleet.ended(now, ticket, outcome, None);
+        }
+        fleet.tick(now);
+        if let Choice::Call(ticket) = fleet.choose(now, &A_ONLY) {
+            // The last of the tail's was answered long before: its test has forgotten it.
+            let in_a_row = (1_214..1_214 + slow).contains(&step);
+            let (takes, outcome) = match (in_a_row, step % 15 == 0) {
+                (true, _) if !answered => (3_000, Outcome::Ambiguous),
+                (true, _) | (_, true) => (1_100, Outcome::Accepted),
+                _ => (80 + (step * 7) % 40, Outcome::Accepted),
+            };
+            out.push((now + Duration::from_millis(takes), ticket, outcome));
+        }
+    }
+    fleet.take_events().iter().any(|event| event.kind == EventKind::Ejected)
+}
+
+#[test]
+fn slow_calls_in_a_row_at_a_provider_whose_answers_were_slow_of_late_are_no_hang() {
+    assert!(!slow_in_a_row(6, true), "they are answered");
+    assert!(slow_in_a_row(1_000, false), "who answers nothing any more is out all the same");
+}
+
 #[test]
 fn the_cap_of_calls_counts_those_that_have_departed_not_those_that_are_being_written_down() {
     let providers = vec![spec("a"), spec("b")];
