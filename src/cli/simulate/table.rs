@@ -108,3 +108,56 @@ pub fn of_comparison(summaries: &[Summary]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::simulate::{Scenario, run};
+
+    use super::*;
+
+    const REFUSES: &str = "duration_s = 60\nwarmup_s = 5\n[load]\nrate_per_s = 20\n\
+        [[providers]]\nname = \"a\"\nlatency = { p50_ms = 100, p99_ms = 300 }\n\
+        [[providers.faults]]\nfrom_s = 20\nuntil_s = 40\nkind = \"refuse\"\n\
+        [[providers]]\nname = \"b\"\nlatency = { p50_ms = 100, p99_ms = 300 }";
+
+    fn under(policy: PolicyName) -> Summary {
+        let scenario = Scenario::read("one-refuses", REFUSES).unwrap();
+        Summary::of(&[1, 2, 3].map(|seed| run(&scenario, policy, seed).figures)).unwrap()
+    }
+
+    #[test]
+    fn every_policy_has_its_row_below_the_scenarios_name() {
+        let summaries: Vec<Summary> = PolicyName::ALL.iter().map(|policy| under(*policy)).collect();
+        let text = of_comparison(&summaries);
+        assert_eq!(text.matches("\none-refuses (medians of 3 seeds, ").count(), 1, "{text}");
+        for it in &summaries {
+            let row = text.lines().find(|line| line.trim_start().starts_with(it.policy.as_str())).unwrap_or_else(|| panic!("{text}"));
+            let counts = [it.submitted, it.unknown, it.duplicates, it.calls_wasted, it.p99_ms].map(|figure| figure.to_string());
+            assert_eq!(row.split_whitespace().skip(1).take(5).collect::<Vec<_>>(), counts, "{row}");
+            assert!(row.contains("refuse "), "when traffic left: {row}");
+        }
+    }
+
+    #[test]
+    fn a_figure_in_which_a_baseline_is_ahead_is_named_with_both_values() {
+        let (mut ours, theirs) = (under(PolicyName::Tidings), under(PolicyName::OutlierDetection));
+        (ours.calls_wasted, ours.p99_ms) = (theirs.calls_wasted, theirs.p99_ms);
+        assert!(!of_comparison(&[ours.clone(), theirs.clone()]).contains("is ahead"), "level in everything");
+        ours.unknown = theirs.unknown + 7.0;
+        let told = format!("  one-refuses: unknown {} under outlier_detection, {} under tidings", theirs.unknown, ours.unknown);
+        let text = of_comparison(&[ours, theirs]);
+        assert!(text.ends_with(&format!("is ahead of tidings by more than 2 % in:\n{told}\n")), "{text}");
+    }
+
+    #[test]
+    fn one_run_is_told_with_its_counts_its_faults_and_what_was_decided_when() {
+        let scenario = Scenario::read("one-refuses", REFUSES).unwrap();
+        let run = run(&scenario, PolicyName::Tidings, 1);
+        let text = of_run(&run);
+        assert!(text.starts_with("one-refuses under tidings, seed 1\n"), "{text}");
+        assert!(text.contains("  a refuse from 20 s to 40 s: left after 0."), "{text}");
+        for (kind, least) in [("ejected", 1), ("probing", 1), ("ramping", 1), ("healthy", 1)] {
+            assert!(text.matches(&format!("s  a: {kind}")).count() >= least, "{kind}: {text}");
+        }
+    }
+}
