@@ -20,10 +20,11 @@ impl Json {
 }
 
 impl Json {
-    /// With a secret in it: nobody on the way keeps a copy.
+    /// With a secret in it: nobody on the way keeps a copy. `Pragma` because RFC 6749, 5.1 asks for both.
     pub fn not_stored(self) -> Response {
         let mut response = self.into_response();
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         response
     }
 }

@@ -165,6 +165,19 @@ impl Reader {
         Some(Secret::new(text))
     }
 
+    /// A secret that is an address of one of these schemes.
+    pub(super) fn secret_address(&mut self, path: &str, schemes: &[&str]) -> Option<Secret> {
+        let given = |reader: &Self, path: &str| reader.given.get(path).map(|(_, origin)| origin.clone());
+        let origin = given(self, path).or_else(|| given(self, &format!("{path}_file")));
+        let secret = self.secret(path)?;
+        let scheme = secret.expose().split_once("://").map(|(scheme, _)| scheme);
+        if scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
+            return Some(secret);
+        }
+        self.fault(origin.unwrap_or(Origin::Flag), format!("{path} must be an address that begins with {}://", schemes[0]));
+        None
+    }
+
     fn secret_in_file(&mut self, path: &str, file: &Value, origin: Origin) -> Option<Secret> {
         let Some(file) = file.as_str() else {
             self.fault(origin, format!("{path} must be the path of a file"));

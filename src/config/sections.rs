@@ -85,7 +85,7 @@ pub struct Database {
 
 impl Database {
     pub(super) fn read(from: &mut Reader) -> Self {
-        Self { url: from.secret("database.url") }
+        Self { url: from.secret_address("database.url", &["postgres", "postgresql"]) }
     }
 }
 
@@ -98,7 +98,10 @@ pub struct Redis {
 
 impl Redis {
     pub(super) fn read(from: &mut Reader) -> Self {
-        Self { url: from.secret("redis.url"), key_prefix: from.get("redis.key_prefix", "tidings".to_owned()) }
+        Self {
+            url: from.secret_address("redis.url", &["redis", "rediss", "valkey", "valkeys", "redis+unix", "valkey+unix", "unix"]),
+            key_prefix: from.get("redis.key_prefix", "tidings".to_owned()),
+        }
     }
 }
 

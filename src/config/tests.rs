@@ -83,3 +83,13 @@ fn a_file_that_is_not_toml_is_named_with_its_line() {
     let texts = faults("[http]\nlisten = \n", &[]);
     assert!(texts[0].starts_with("line 2 is not TOML"), "{texts:?}");
 }
+
+#[test]
+fn addresses_of_servers_have_their_scheme() {
+    let file = "[database]\nurl = 'mysql://u:hush@h/d'\n[redis]\nurl = 'h:6379'\n";
+    assert_eq!(
+        faults(file, &[]),
+        ["database.url must be an address that begins with postgres://", "redis.url must be an address that begins with redis://"]
+    );
+    assert!(load("[database]\nurl = 'postgresql://h/d'\n[redis]\nurl = 'rediss://h'\n", &[], &[]).is_ok());
+}

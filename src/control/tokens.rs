@@ -37,8 +37,8 @@ pub enum NoToken {
     /// Unknown client, wrong secret, dead key.
     #[error("the client is not known")]
     InvalidClient,
-    /// A scope that the key does not have.
-    #[error("the key does not have these scopes")]
+    /// A scope that the key does not have, or that was not granted at first.
+    #[error("these scopes were not granted")]
     InvalidScope,
     /// Forged, used, ended, or of another client.
     #[error("the refresh token is not valid")]
@@ -115,7 +115,7 @@ impl Control {
                 plan.create(&family);
                 let action = if family.user.is_some() { "session.created" } else { "token.issued" };
                 plan.log(scene, actor, Said { action, object: family.id.to_string(), ..Default::default() });
-                Ok((plan, self.tokens(scene, &family)?))
+                Ok((plan, self.tokens(scene, &family, family.scopes)?))
             })
             .await?;
         Ok(Issued {
@@ -128,42 +128,52 @@ impl Control {
     }
 
     /// Exchanges a refresh token for the next pair. `client` is who proved to be one with this request, if anybody did.
+    /// `scopes` may narrow the access token (RFC 6749, 6); the next refresh token is as good as the one before.
     ///
     /// # Errors
-    /// The token is not good; if it was used before, its family has ended now.
-    pub async fn refresh_token(&self, token: &Secret, client: Option<KeyId>, origin: &Actor) -> Result<Issued, NoToken> {
+    /// The token is not good; if it was used before, its family has ended now. Or it asks for more than was granted, and stays good.
+    pub async fn refresh_token(
+        &self,
+        token: &Secret,
+        client: Option<KeyId>,
+        scopes: Option<Scopes>,
+        origin: &Actor,
+    ) -> Result<Issued, NoToken> {
         // What other nodes did to the family must be known before it is judged.
         self.refresh().await?;
-        let outcome = self
-            .change(|scene| {
-                let Some((family, generation)) = refresh::read(scene.snapshot, token) else { return Ok((Plan::default(), None)) };
-                let Some(kept) = scene.snapshot.family(family).filter(|kept| is_alive(scene.snapshot, kept, scene.now)) else {
-                    return Ok((Plan::default(), None));
+        self.change(|scene| {
+            let Some((family, generation)) = refresh::read(scene.snapshot, token) else {
+                return Ok((Plan::default(), Err(NoToken::InvalidGrant)));
+            };
+            let Some(kept) = scene.snapshot.family(family).filter(|kept| is_alive(scene.snapshot, kept, scene.now)) else {
+                return Ok((Plan::default(), Err(NoToken::InvalidGrant)));
+            };
+            if client.is_some() && kept.key != client {
+                return Ok((Plan::default(), Err(NoToken::InvalidGrant)));
+            }
+            let mut plan = Plan::default();
+            if generation != kept.generation {
+                plan.update(kept, &TokenFamily { revoked: true, ..kept.value.clone() });
+                let said = Said {
+                    action: "token.reused",
+                    object: family.to_string(),
+                    reason: Some("a used refresh token came again: the family has ended"),
+                    ..Default::default()
                 };
-                if client.is_some() && kept.key != client {
-                    return Ok((Plan::default(), None));
-                }
-                let mut plan = Plan::default();
-                if generation != kept.generation {
-                    plan.update(kept, &TokenFamily { revoked: true, ..kept.value.clone() });
-                    let said = Said {
-                        action: "token.reused",
-                        object: family.to_string(),
-                        reason: Some("a used refresh token came again: the family has ended"),
-                        ..Default::default()
-                    };
-                    plan.log(scene, &Actor { id: holder_of(scene.snapshot, kept), ..origin.clone() }, said);
-                    return Ok((plan, None));
-                }
-                let next =
-                    TokenFamily { generation: generation + 1, expires_at: scene.now + self.options.refresh_token, ..kept.value.clone() };
-                plan.update(kept, &next);
-                let role = next.user.and_then(|user| scene.snapshot.user(user)).map(|user| user.role);
-                let issued = Issued { role, ..self.tokens(scene, &next)? };
-                Ok((plan, Some(issued)))
-            })
-            .await?;
-        outcome.ok_or(NoToken::InvalidGrant)
+                plan.log(scene, &Actor { id: holder_of(scene.snapshot, kept), ..origin.clone() }, said);
+                return Ok((plan, Err(NoToken::InvalidGrant)));
+            }
+            let scopes = scopes.unwrap_or(kept.scopes);
+            if !scopes.is_subset_of(kept.scopes) || (scopes.is_empty() && kept.key.is_some()) {
+                return Ok((Plan::default(), Err(NoToken::InvalidScope)));
+            }
+            let next = TokenFamily { generation: generation + 1, expires_at: scene.now + self.options.refresh_token, ..kept.value.clone() };
+            plan.update(kept, &next);
+            let role = next.user.and_then(|user| scene.snapshot.user(user)).map(|user| user.role);
+            let issued = Issued { role, ..self.tokens(scene, &next, scopes)? };
+            Ok((plan, Ok(issued)))
+        })
+        .await?
     }
 
     /// Ends the family that a refresh or access token belongs to (RFC 7009). Says which key it was of, if it was one's.
@@ -219,7 +229,7 @@ impl Control {
         verified
     }
 
-    fn tokens(&self, scene: &Scene<'_>, family: &TokenFamily) -> Result<Issued, Error> {
+    fn tokens(&self, scene: &Scene<'_>, family: &TokenFamily, scopes: Scopes) -> Result<Issued, Error> {
         let lifetime = self.options.access_token;
         let now = scene.now.as_millis();
         let claims = Claims {
@@ -232,12 +242,12 @@ impl Control {
             iat: now / 1_000,
             exp: (scene.now + lifetime).as_millis() / 1_000,
             ms: now,
-            scope: family.scopes.to_string(),
+            scope: scopes.to_string(),
         };
         let no_key = || Error::Store(crate::store::Error::Broken(anyhow::anyhow!("the installation has no signing key in force")));
         let access_token = auth::sign(scene.snapshot, &claims, scene.now).ok_or_else(no_key)?;
         let refresh_token = refresh::write(scene.snapshot, family).ok_or_else(no_key)?;
-        Ok(Issued { access_token: access_token.into(), expires_in: lifetime, refresh_token, scopes: family.scopes, role: None })
+        Ok(Issued { access_token: access_token.into(), expires_in: lifetime, refresh_token, scopes, role: None })
     }
 }
 

@@ -134,13 +134,14 @@ fn find(api: &Api, name: &str) -> Result<ProviderState, Problem> {
 )]
 pub(super) async fn list_providers(_: Viewer, mut query: Query, State(api): State<Api>) -> Result<Json, Problem> {
     let limit = limit(&mut query);
-    let after = query.text("cursor");
-    query.finish()?;
     let mut providers = states(&api, &api.desks.base());
-    if let Some(after) = after {
-        let seen = providers.iter().position(|provider| provider.name == after).map_or(0, |place| place + 1);
-        providers.drain(..seen);
+    if let Some(after) = query.text("cursor") {
+        match providers.iter().position(|provider| provider.name == after) {
+            Some(place) => _ = providers.drain(..=place),
+            None => query.error("cursor", "format", "must be a next_cursor of this listing"),
+        }
     }
+    query.finish()?;
     let more = providers.len() > limit;
     providers.truncate(limit);
     let next_cursor = providers.last().filter(|_| more).map(|provider| provider.name.clone());

@@ -16,14 +16,17 @@ use crate::{
     },
 };
 
-/// A team's system.
-pub struct Caller(pub Machine);
+/// A team's system, and what its query has to say where there is nothing to say: that is told once it may call at all.
+pub struct Caller {
+    machine: Machine,
+    query: Result<(), Problem>,
+}
 
 impl Caller {
     /// Goes on only with the scope.
     pub fn with(self, scope: Scope) -> Result<Machine, Problem> {
-        if self.0.may(scope) {
-            return Ok(self.0);
+        if self.machine.may(scope) {
+            return self.query.map(|()| self.machine);
         }
         Err(Problem::new(Code::InsufficientScope).because(format!("the scope {} is needed", scope.as_str())))
     }
@@ -35,9 +38,8 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         match principal(&parts.headers, api).await? {
             Principal::Machine(machine) => {
-                no_parameters(parts)?;
                 api.control.key_used(machine.key.id, api.clock.now());
-                Ok(Self(machine))
+                Ok(Self { machine, query: no_parameters(parts) })
             }
             // Known, and without any of a machine's scopes.
             Principal::Person(_) => Err(Code::InsufficientScope.into()),

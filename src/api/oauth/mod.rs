@@ -92,7 +92,7 @@ impl IntoResponse for Refused {
             Self::Request(why) => ("invalid_request", why),
             Self::Grant(why) => ("invalid_grant", why),
             Self::GrantType => ("unsupported_grant_type", "grant_type is client_credentials or refresh_token"),
-            Self::Scope => ("invalid_scope", "the key does not have these scopes"),
+            Self::Scope => ("invalid_scope", "these scopes were not granted"),
         };
         (StatusCode::BAD_REQUEST, Json::of(&OAuthError { error, error_description }).not_stored()).into_response()
     }
@@ -187,7 +187,7 @@ async fn token(origin: Origin, State(api): State<Api>, request: Request) -> Resu
         Some("refresh_token") => {
             let token = form.get("refresh_token").ok_or(Refused::Request("refresh_token is missing"))?;
             let client = known(&api, client).await?;
-            api.control.refresh_token(token, client, &origin).await?
+            api.control.refresh_token(token, client, scopes(form.get("scope"))?, &origin).await?
         }
         Some(_) => return Err(Refused::GrantType),
     };

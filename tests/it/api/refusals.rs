@@ -199,6 +199,10 @@ async fn an_operation_without_parameters_takes_none() {
     }
     let nobody = app.get("tk_live_nobody", &format!("/v1/messages/{id}?what=1")).await;
     assert_eq!(nobody.verdict(), (401, "unauthorized".into()), "who calls is asked first");
+    let may_not = app.post(READ_ONLY, "/v1/messages?what=1", &body).await;
+    assert_eq!(may_not.verdict(), (403, "insufficient_scope".into()), "and then what they may do");
+    let page = app.get(&token, "/v1/admin/providers?cursor=nobody").await;
+    assert_eq!((page.verdict(), page.wrong()), ((422, "invalid".into()), vec!["cursor".to_owned()]), "no page before it ended there");
     assert_eq!(app.get(LIVE, "/v1/messages").await.json()["data"].as_array().unwrap().len(), 2, "nothing was sent");
     app.stop().await;
 }

@@ -52,3 +52,20 @@ async fn a_touched_log_is_told_by_the_command_with_its_first_touched_entry() {
     let said = said(&touched.get_output().stderr);
     assert!(said.contains("tampered") && said.contains('3'), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_what_a_start_would_refuse() {
+    let home = TempDir::new().unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["check", "--set", "database.url=postgres://h/d"], "secrets.master_key_file: "),
+        (&["check", "--set", "secrets.master_key=short"], "secrets.master_key: "),
+        (&["check", "--set", "redis.url=redis://h"], "redis.url and kafka.brokers need database.url"),
+        (&["check", "--set", "database.url=mysql://h/d"], "database.url must be an address"),
+    ];
+    for (arguments, expected) in cases {
+        let refused = tidings(&home, arguments).await.code(1);
+        let said = said(&refused.get_output().stderr);
+        assert!(said.contains(expected) && said.contains("1 error found"), "{arguments:?}: {said}");
+    }
+    tidings(&home, &["check"]).await.success();
+}

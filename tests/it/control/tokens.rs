@@ -97,6 +97,32 @@ async fn a_used_refresh_token_ends_its_family() {
 }
 
 #[tokio::test]
+async fn a_refresh_may_ask_for_less_than_was_granted_and_not_for_more() {
+    let world = World::new();
+    let (_control, server) = world.open().await;
+    let fields = [("grant_type", "client_credentials"), ("client_id", KEY_ID), ("client_secret", LIVE)];
+    let first =
+        server.form("/v1/oauth/token", &[fields.as_slice(), &[("scope", "messages:read messages:send")]].concat()).await.expect(200);
+    let again = async |token: &Value, scope| {
+        server.form("/v1/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", text(token)), ("scope", scope)]).await
+    };
+    for beyond in ["templates:write", "messages:read templates:write", "everything"] {
+        let refused = again(&first["refresh_token"], beyond).await;
+        assert_eq!((refused.status.as_u16(), &refused.body["error"]), (400, &json!("invalid_scope")), "{beyond}");
+    }
+    let narrow = again(&first["refresh_token"], "messages:read").await;
+    assert_eq!(
+        (&narrow.headers[header::CACHE_CONTROL], &narrow.headers[header::PRAGMA]),
+        (&"no-store".parse().unwrap(), &"no-cache".parse().unwrap())
+    );
+    let narrow = narrow.expect(200);
+    assert_eq!(narrow["scope"], "messages:read");
+    server.post("/v1/messages", text(&narrow["access_token"]), json!({})).await.refused(403, "insufficient_scope");
+    let whole = refresh(&server, &narrow["refresh_token"]).await.expect(200);
+    assert_eq!(whole["scope"], "messages:send messages:read", "a narrow access token narrowed what was granted");
+}
+
+#[tokio::test]
 async fn two_refreshes_at_once_are_a_reuse() {
     let world = World::new();
     let (_control, server) = world.open().await;
