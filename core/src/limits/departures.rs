@@ -3,7 +3,8 @@
 //! A code leaves as soon as the window has room for it: it keeps its distance from other codes only, and the next of the others
 //! goes a place later. Others are given a place only if they leave within the timer's grain; who is ready earlier is told
 //! when to ask again. So a code passes whoever stands in line: the one who counted on its place asks again behind the others.
-//! No place is lost by that: whoever finds that nobody else will ask for the next one waits for it.
+//! No place is lost by that: whoever finds that nobody else will ask for the next one waits for it. Of a contract that is used up all
+//! the same a small part is kept for codes for as long as there are any, so that they find room when they come.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -17,6 +18,10 @@ const SOON: Duration = Duration::from_millis(2);
 const CLOSER: f64 = 0.03;
 /// So much of it at most.
 const MADE_UP_FOR: Duration = Duration::from_secs(1);
+/// The part of a second's contract that others leave to codes: half of what ten seconds may lack.
+const FOR_CODES: f64 = 0.005;
+/// So long after the last one.
+const CODES_COME: Duration = Duration::from_secs(10);
 /// Nobody is told to ask again sooner.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -60,6 +65,7 @@ pub struct Departures {
     given: Spacing,
     /// Of those, the codes.
     given_codes: Spacing,
+    last_code: Option<Moment>,
     line: Line,
     /// Time that nobody used: whoever waits may make up for it, as far as the window lets.
     unused: Duration,
@@ -75,7 +81,8 @@ impl Departures {
     pub fn ask(&mut self, now: Moment, (segments, seconds): (u32, f64), lane: Lane, window: &mut Window) -> Departs {
         let is_code = lane == Lane::Urgent;
         let next = if is_code { &self.given_codes } else { &self.given }.next_at(now);
-        let at = window.free_at(next, segments);
+        let kept = if is_code { 0 } else { self.kept_for_codes(now, seconds) };
+        let at = window.free_at(next, segments.saturating_add(kept));
         if at > next {
             // All of the contract is used. Were places any closer, a second's worth would leave early, and then nobody for a while.
             self.unused = Duration::ZERO;
@@ -89,10 +96,18 @@ impl Departures {
             self.given.take(at, 1, (lasts - closer).as_secs_f64());
             if is_code {
                 self.given_codes.take(at, 1, lasts.as_secs_f64());
+                self.last_code = Some(now);
             }
             return Departs::At(at);
         }
         Departs::AskAgain(self.line.stand(now, at - SOON, lasts))
+    }
+
+    /// Segments of which each lasts so many seconds: none under a small contract, where one would be more than the part.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float saturates, and none is negative")]
+    fn kept_for_codes(&self, now: Moment, seconds: f64) -> u32 {
+        let come = self.last_code.is_some_and(|last| now.since(last) < CODES_COME);
+        if come { (FOR_CODES / seconds) as u32 } else { 0 }
     }
 
     /// Where the line ends.
@@ -152,10 +167,19 @@ mod tests {
     fn a_code_waits_for_few_places_and_the_line_loses_none() {
         for (per_s, crowd) in [(20, 3), (50, 2), (50, 8), (333, 20), (1_000, 50), (5_000, 250)] {
             let (longest, left) = play(per_s, crowd, 97);
-            let place = Duration::from_secs_f64(2.0 / f64::from(per_s)) + SOON;
+            let kept = f64::from(per_s) * FOR_CODES >= 1.0;
+            let place = if kept { Duration::ZERO } else { Duration::from_secs_f64(2.0 / f64::from(per_s)) + SOON };
             assert!(longest <= place, "{per_s}/s, {crowd} in line: a code waited {longest:?}");
             let whole = per_s as usize * 60;
             assert!(left * 1_000 >= whole * 995 && left <= whole + per_s as usize, "{per_s}/s, {crowd} in line: {left} left");
+        }
+    }
+
+    #[test]
+    fn without_a_contract_everybody_leaves_at_once() {
+        let (mut departures, mut window) = (Departures::default(), Window::new(f64::INFINITY));
+        for lane in [Lane::Urgent, Lane::Bulk, Lane::Normal] {
+            assert_eq!(departures.ask(at(1), (1, 0.0), lane, &mut window), Departs::At(at(1)));
         }
     }
 
