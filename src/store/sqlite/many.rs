@@ -19,7 +19,10 @@ use uuid::Uuid;
 
 /// Rows that cross together. A prepared statement keeps about a hundred bytes for each value of each row, and the largest are as
 /// large as all others together; past a few hundred rows crossing less often gives nothing.
-const SIZES: [usize; 7] = [256, 128, 64, 32, 16, 4, 1];
+const SIZES: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
+/// Up to so many cross together even if they fill little more than half of a size: a row less than nothing costs less than one more
+/// crossing.
+const SMALL: usize = 16;
 
 pub type Bound = Result<(), sqlx::error::BoxDynError>;
 
@@ -139,9 +142,9 @@ impl Many {
     }
 }
 
-/// The size that so many rows go by: the next larger one if they fill three quarters of it, the next smaller one if not.
+/// The size that so many rows go by: the next larger one if they fill three quarters of it or are few, the next smaller one if not.
 fn size_for(rows: usize) -> Option<usize> {
-    (0..SIZES.len()).find(|place| rows * 4 >= SIZES[*place] * 3)
+    SIZES.iter().position(|size| rows * 4 >= size * 3 || (*size <= SMALL && rows * 2 > *size))
 }
 
 /// Binds values in order, so that a row's columns read as one list.
@@ -167,7 +170,9 @@ mod tests {
                 carried += SIZES[place];
                 hand_overs += 1;
             }
-            assert!(left == 0 && carried * 3 <= rows * 4 && hand_overs <= rows / SIZES[0] + 8, "{rows}: {carried} in {hand_overs}");
+            let filled = if rows <= SMALL { carried < rows * 2 } else { carried * 3 <= rows * 4 };
+            let most = if rows <= SMALL { 1 } else { rows / SIZES[0] + 5 };
+            assert!(left == 0 && filled && hand_overs <= most, "{rows}: {carried} in {hand_overs}");
         }
         assert_eq!((size_for(0), size_for(5_000)), (None, Some(0)));
     }
