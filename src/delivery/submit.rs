@@ -80,7 +80,7 @@ impl Journey {
         let patience = self.worker.clock.moment() + KEEPS_ITS_CALL;
         let mut pause = settle::AFTER_FAILURE;
         loop {
-            match self.worker.store.open(self.message.id, lease, self.attempts.clone()).await {
+            match self.worker.store.open(self.message.id, self.message.lane(), lease, self.attempts.clone()).await {
                 Ok(Opening::Opened) => break,
                 Ok(Opening::Lost) => {
                     self.worker.metrics.queue.lease_lost();

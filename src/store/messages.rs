@@ -60,8 +60,9 @@ pub trait Messages: Send + Sync {
     /// Gives leased messages back untouched, due at once.
     async fn hand_back(&self, ids: Vec<MessageId>, owner: LeaseOwner, now: Timestamp) -> Result<(), Error>;
 
-    /// Writes down that an attempt begins. Only the lease's owner may, on an open message, and the lease then lasts `until`.
-    async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error>;
+    /// Writes down that an attempt begins, a code's before others. Only the lease's owner may, on an open message, and the lease
+    /// then lasts `until`.
+    async fn open(&self, id: MessageId, lane: Lane, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error>;
 
     /// Writes down how an attempt ended and what follows.
     async fn settle(&self, settlement: Settlement) -> Result<Settling, Error>;

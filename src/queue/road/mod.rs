@@ -364,8 +364,8 @@ impl Messages for Road {
         if rows.is_empty() { Ok(()) } else { self.ask_store(self.parts.store.hand_back(rows, owner, now)).await }
     }
 
-    async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
-        self.open_attempt(id, lease, attempts).await
+    async fn open(&self, id: MessageId, lane: Lane, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
+        self.open_attempt(id, lane, lease, attempts).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {

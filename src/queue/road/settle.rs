@@ -5,7 +5,7 @@ use std::{sync::PoisonError, time::Duration};
 use tidings_core::{
     attempt::{self, Attempt},
     id::MessageId,
-    message::Status,
+    message::{Lane, Status},
     time::Timestamp,
 };
 
@@ -36,7 +36,7 @@ fn number(attempts: &[Attempt]) -> u32 {
 }
 
 impl Road {
-    pub(super) async fn open_attempt(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
+    pub(super) async fn open_attempt(&self, id: MessageId, lane: Lane, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
         let Some((new, authority)) = self.hands().held.get(&id).map(|held| (held.new.clone(), held.authority)) else {
             return Ok(Opening::Lost);
         };
@@ -72,7 +72,7 @@ impl Road {
             if authority == Authority::Claim {
                 self.ask_store(self.parts.store.adopt(std::slice::from_ref(&new), lease)).await?;
             }
-            self.ask_store(self.parts.store.open(id, lease, attempts)).await
+            self.ask_store(self.parts.store.open(id, lane, lease, attempts)).await
         });
         match opened.await {
             Ok(Opening::Opened) => {

@@ -253,7 +253,7 @@ impl Messages for PostgresStore {
         Ok(())
     }
 
-    async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
+    async fn open(&self, id: MessageId, _lane: Lane, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
         let provider = attempts.last().map(|last| last.opened.provider.clone()).unwrap_or_default();
         self.opens.ask(OpenRow { id, lease, provider, attempts: encode_attempts(&attempts)?, progress: record::progress(&attempts) }).await
     }

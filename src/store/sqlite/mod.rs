@@ -4,9 +4,11 @@
 //! is answered has reached the disk. The file belongs to one process; leases of a process that died are void at once.
 
 mod accept;
+mod checkpoint;
 mod control;
 mod derive;
 mod forget;
+mod inbox;
 mod lookups;
 mod many;
 mod queue;
@@ -28,11 +30,9 @@ use tidings_core::{
     message::{Category, Lane, Recipient},
     time::Timestamp,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
+use self::inbox::Outbox;
 use self::write::{Answer, CancelWhich, OpenRow, Request, SettleRow, Write};
 pub use self::{control::SqliteControl, writer::Tick};
 use super::{
@@ -45,7 +45,7 @@ use crate::shared::Reservation;
 /// The embedded store. Cheap to clone; the writer ends when the last clone is gone.
 #[derive(Clone)]
 pub struct Sqlite {
-    requests: mpsc::Sender<Request>,
+    requests: Outbox,
     readers: SqlitePool,
     shared: Arc<writer::Shared>,
 }
@@ -146,10 +146,10 @@ impl Messages for Sqlite {
         self.write(Write::HandBack { ids, owner, now }).await.map(drop)
     }
 
-    async fn open(&self, id: MessageId, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
+    async fn open(&self, id: MessageId, lane: Lane, lease: Lease, attempts: Vec<Attempt>) -> Result<Opening, Error> {
         let provider = attempts.last().map(|attempt| attempt.opened.provider.clone()).unwrap_or_default();
         let attempts = encode_attempts(&attempts)?;
-        ask!(self, Write::Open(OpenRow { id, lease, provider, attempts }), Opened)
+        ask!(self, Write::Open(OpenRow { id, lane, lease, provider, attempts }), Opened)
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settling, Error> {

@@ -14,12 +14,12 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tidings_core::time::Timestamp;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
-    Sqlite, derive,
+    Sqlite, checkpoint, derive, inbox,
     lookups::{GENERATION, Recent},
-    writer::{self, BACKLOG, Shared, Tick},
+    writer::{self, Shared, Tick},
 };
 use crate::{
     clock::Clock,
@@ -63,7 +63,7 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .pragma("cache_size", CACHE_KIB.to_string())
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", checkpoint::AT_THE_LATEST)
             // The rows that a statement is given look up the table by its key, however many they are: never the other way round.
             .pragma("automatic_index", "off")
             // What a statement keeps aside while it changes many rows is never a file's business.
@@ -79,6 +79,7 @@ impl Sqlite {
         let open = count_open(&mut connection).await?;
         let early: i64 = sqlx::query("SELECT count(*) FROM early_receipts").fetch_one(&mut connection).await?.try_get(0)?;
 
+        let checkpoints = checkpoint::start(options.connect().await?);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         let shared = Arc::new(Shared {
             codec,
@@ -89,8 +90,8 @@ impl Sqlite {
             joined: JoinedReceipts::default(),
             observe: Box::new(observe),
         });
-        let (requests, received) = mpsc::channel(BACKLOG);
-        let writer = writer::start(connection, received, Arc::clone(&shared))?;
+        let (requests, received) = inbox::channel();
+        let writer = writer::start(connection, checkpoints, received, Arc::clone(&shared))?;
         Ok((Self { requests, readers, shared }, writer))
     }
 }
@@ -116,7 +117,7 @@ impl Sqlite {
             joined: JoinedReceipts::default(),
             observe: Box::new(|_| {}),
         });
-        let (requests, _nobody) = mpsc::channel(1);
+        let (requests, _nobody) = inbox::channel();
         Ok(Self { requests, readers, shared })
     }
 }

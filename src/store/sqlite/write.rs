@@ -19,6 +19,7 @@ use crate::store::{
 /// An attempt that begins.
 pub struct OpenRow {
     pub id: MessageId,
+    pub lane: Lane,
     pub lease: Lease,
     pub provider: String,
     pub attempts: Vec<u8>,
@@ -61,15 +62,20 @@ pub enum Write {
 impl Write {
     /// Somebody outside waits for the answer, or a code does: not only a worker with much to do.
     pub const fn is_waited_for(&self) -> bool {
-        !matches!(
-            self,
-            Self::Lease { lane: Lane::Normal | Lane::Bulk, .. }
-                | Self::HandBack { .. }
-                | Self::Open(_)
-                | Self::Settle(_)
-                | Self::Forget { .. }
-                | Self::Sweep { .. }
-        )
+        match self {
+            Self::Lease { lane, .. } | Self::Open(OpenRow { lane, .. }) => matches!(lane, Lane::Urgent),
+            Self::HandBack { .. } | Self::Settle(_) | Self::Forget { .. } | Self::Sweep { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// A code waits for it.
+    pub fn is_for_a_code(&self) -> bool {
+        match self {
+            Self::Accept(rows) => rows.iter().any(|row| row.category == Lane::Urgent.index() as i64),
+            Self::Lease { lane, .. } | Self::Open(OpenRow { lane, .. }) => *lane == Lane::Urgent,
+            _ => false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one writer: a transaction a tick that carries whatever waits, one fsync for all of it.
 //!
-//! The first request waits for nobody; those that come while its transaction runs go together in the next, and where they are
-//! many, with those that come a moment later. Nothing is answered before it is on disk. A transaction that fails because the
+//! Whoever is waited for waits for nobody; those that come while a transaction runs go together in the next, and where they are
+//! many, or only workers wait for them, with those that come a moment later ([`super::inbox`]). Nothing is answered before it is on disk. A transaction that fails because the
 //! store is away or full is dropped whole, and so are its replies: whoever asked sees `Unavailable` and may ask again. If it
 //! fails because one request is broken, the requests are tried one by one, so that a defect in one never holds up the others.
 
@@ -14,13 +14,14 @@ use std::{
 };
 
 use sqlx::{Connection, SqliteConnection};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
-    accept, forget, lookups,
+    accept,
+    checkpoint::Checkpoints,
+    forget,
+    inbox::{GATHERS, Inbox, MANY, MAX_REQUESTS},
+    lookups,
     lookups::{Merge, Recent},
     queue, receipts, settle, steer,
     write::{Answer, Moved, Request, Write},
@@ -29,17 +30,6 @@ use crate::{
     clock::Clock,
     store::{Error, JoinedReceipts, codec::Codec},
 };
-
-/// Requests in one transaction, at most: bounds its latency and the memory of a burst.
-pub const MAX_REQUESTS: usize = 1024;
-/// After a tick of this many the next one waits for so long: where so many come, twice as many come meanwhile, and what a tick
-/// costs by itself (its statements, its fsync, the pages that every tick touches) is shared by more.
-const MANY: usize = 64;
-const GATHERS: Duration = Duration::from_millis(4);
-/// Requests that may wait for the writer before their callers do.
-pub const BACKLOG: usize = 4096;
-/// Pages of write-ahead log after which a tick is followed by a passive checkpoint (it waits for no reader).
-const CHECKPOINT_EVERY_TICKS: u32 = 256;
 
 /// What the writer shares with the readers of the same store.
 pub struct Shared {
@@ -67,11 +57,16 @@ pub struct Tick {
 
 /// Runs the writer on a thread of its own. Each of a tick's statements wakes it, and among the runtime's other tasks it would stand
 /// in line each time, behind hundreds of requests that wait for that very tick.
-pub fn start(connection: SqliteConnection, requests: mpsc::Receiver<Request>, shared: Arc<Shared>) -> Result<JoinHandle<()>, Error> {
+pub fn start(
+    connection: SqliteConnection,
+    checkpoints: Checkpoints,
+    requests: Inbox,
+    shared: Arc<Shared>,
+) -> Result<JoinHandle<()>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| Error::Broken(error.into()))?;
     let (ending, ended) = oneshot::channel();
     let run = move || {
-        runtime.block_on(run(connection, requests, shared));
+        runtime.block_on(run(connection, checkpoints, requests, shared));
         // Nobody waits for it where the store was dropped instead of closed.
         ending.send(()).ok();
     };
@@ -80,12 +75,11 @@ pub fn start(connection: SqliteConnection, requests: mpsc::Receiver<Request>, sh
 }
 
 /// Runs until every sender is gone, then closes the connection.
-async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Request>, shared: Arc<Shared>) {
+async fn run(mut connection: SqliteConnection, mut checkpoints: Checkpoints, mut requests: Inbox, shared: Arc<Shared>) {
     // Kept from tick to tick: a burst's are large enough to go back to the system and come from it again each time.
     let mut waiting = Vec::with_capacity(MAX_REQUESTS);
     let (mut writes, mut replies) = (Vec::with_capacity(MAX_REQUESTS), Vec::with_capacity(MAX_REQUESTS));
-    let mut ticks: u32 = 0;
-    while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
+    while requests.next(&mut waiting).await {
         let began = shared.clock.moment();
         let size = waiting.len();
         for Request { write, reply } in waiting.drain(..) {
@@ -110,16 +104,15 @@ async fn run(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Requ
         }
         writes.clear();
         replies.clear();
-        ticks = ticks.wrapping_add(1);
-        if ticks.is_multiple_of(CHECKPOINT_EVERY_TICKS) {
-            // Failing is harmless: the next one does more.
-            drop(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await);
-        }
+        checkpoints.ticked();
         (shared.observe)(Tick { requests: size, duration: shared.clock.moment().since(began), waiting: requests.len(), failed });
+        // Where so many come, twice as many come meanwhile, and what a tick costs by itself (its statements, its fsync, the pages that every
+        // tick touches) is shared by more.
         if size >= MANY {
             tokio::time::sleep(GATHERS).await;
         }
     }
+    checkpoints.stop().await;
     if let Err(error) = connection.close().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store did not close cleanly");
     }

@@ -163,7 +163,7 @@ impl World {
         // Held by a worker that is not there, so that the node's own leaves it alone.
         let lease = Lease { owner: OWNER, until: self.node().clock.now() + Duration::from_secs(600) };
         messages.accept(vec![NewMessage { lease: Some(lease), ..NewMessage::waiting(message) }]).await.unwrap();
-        messages.open(id, lease, attempts.clone()).await.unwrap();
+        messages.open(id, lane, lease, attempts.clone()).await.unwrap();
         let settlement = Settlement { id, lane, owner: OWNER, attempts, next: Next::Close(ends), at: ended_at };
         messages.settle(settlement).await.unwrap();
         id

@@ -141,7 +141,7 @@ impl Told {
         let mut attempts = taken.attempts.clone();
         attempts.push(Attempt { opened, ended: None });
         let lease = Lease { owner: OWNERS[owner], until: self.now + LEASE };
-        match self.store.open(id, lease, attempts.clone()).await.unwrap() {
+        match self.store.open(id, taken.message.lane(), lease, attempts.clone()).await.unwrap() {
             Opening::Opened => {
                 prop_assert!(!self.cancelled.contains(&id), "an attempt was opened on a cancelled message");
                 taken.attempts = attempts;

@@ -103,10 +103,10 @@ async fn an_expired_message_is_never_submitted() {
 /// A message that another process had taken, with an attempt under way, when it died.
 async fn orphan(world: &World, category: Category) -> tidings_core::id::MessageId {
     let message = samples::accepted_at(category, world.clock.now());
-    let (id, now) = (message.id, world.clock.now());
+    let (id, lane, now) = (message.id, message.lane(), world.clock.now());
     let lease = Lease { owner: 7, until: now };
     world.store.accept(vec![NewMessage { lease: Some(lease), ..NewMessage::waiting(message) }]).await.unwrap();
-    world.store.open(id, lease, vec![samples::opened(1)]).await.unwrap();
+    world.store.open(id, lane, lease, vec![samples::opened(1)]).await.unwrap();
     id
 }
 

@@ -66,7 +66,7 @@ async fn settle(on_kafka: &OnKafka, taken: &Taken, attempts: Vec<Attempt>, next:
 }
 
 async fn opens(on_kafka: &OnKafka, id: MessageId, attempts: Vec<Attempt>) {
-    assert_eq!(on_kafka.road.open(id, lease(), attempts).await.unwrap(), Opening::Opened);
+    assert_eq!(on_kafka.road.open(id, Lane::Urgent, lease(), attempts).await.unwrap(), Opening::Opened);
 }
 
 /// Waits twice, without an attempt and after one, and is submitted then; nobody who was away came back meanwhile.

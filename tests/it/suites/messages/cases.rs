@@ -86,7 +86,7 @@ pub async fn a_message_born_leased_belongs_to_its_owner(store: Store) {
     let id = new.message.id;
     store.accept(vec![new]).await.unwrap();
     assert!(store.lease(Lane::Urgent, Lease { owner: OTHER, until: at(99) }, NOW, 10).await.unwrap().is_empty());
-    assert_eq!(store.open(id, until(60), vec![opened(1)]).await.unwrap(), Opening::Opened);
+    assert_eq!(store.open(id, Lane::Urgent, until(60), vec![opened(1)]).await.unwrap(), Opening::Opened);
 }
 
 pub async fn a_message_born_with_its_first_attempt_open_is_found_so_after_a_crash(store: Store) {
@@ -106,7 +106,7 @@ pub async fn only_the_owner_opens_an_attempt(store: Store) {
     accept(&store, message(Category::Otp)).await;
     let taken = take(&store, Lane::Urgent).await;
     let id = taken.message.id;
-    assert_eq!(store.open(id, Lease { owner: OTHER, until: at(60) }, vec![opened(1)]).await.unwrap(), Opening::Lost);
+    assert_eq!(store.open(id, Lane::Urgent, Lease { owner: OTHER, until: at(60) }, vec![opened(1)]).await.unwrap(), Opening::Lost);
     assert!(store.get(id).await.unwrap().unwrap().attempts.is_empty());
     assert_eq!(open(&store, &taken).await, Opening::Opened);
     let record = store.get(id).await.unwrap().unwrap();

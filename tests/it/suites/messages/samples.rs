@@ -96,7 +96,7 @@ pub fn ended(number: u32, outcome: Outcome, provider_message_id: Option<&str>) -
 }
 
 pub async fn open(store: &Arc<dyn Messages>, taken: &Taken) -> Opening {
-    store.open(taken.message.id, taken.lease, vec![opened(1)]).await.unwrap()
+    store.open(taken.message.id, taken.message.lane(), taken.lease, vec![opened(1)]).await.unwrap()
 }
 
 pub async fn settle(store: &Arc<dyn Messages>, taken: &Taken, attempt: Attempt, next: Next) -> Settling {

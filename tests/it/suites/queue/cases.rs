@@ -75,7 +75,7 @@ async fn becomes(queue: &Queue, id: MessageId, status: Status) {
 async fn submit(queue: &Queue, vendor_id: &str) -> MessageId {
     let id = accept(queue, message(Category::Otp)).await;
     let taken = take(queue, Lane::Urgent).await;
-    assert_eq!(queue.open(id, lease(ME), vec![opened(1)]).await.unwrap(), Opening::Opened);
+    assert_eq!(queue.open(id, Lane::Urgent, lease(ME), vec![opened(1)]).await.unwrap(), Opening::Opened);
     settle(queue, &taken, vec![ended(1, Outcome::Accepted, Some(vendor_id))], Next::Close(Status::Submitted)).await;
     id
 }
@@ -101,14 +101,17 @@ pub async fn what_was_settled_is_not_taken_again(queue: Queue) {
 pub async fn what_waits_comes_back_when_it_is_due(queue: Queue) {
     let id = accept(&queue, message(Category::Otp)).await;
     let taken = take(&queue, Lane::Urgent).await;
-    assert_eq!(queue.open(id, lease(ME), vec![opened(1)]).await.unwrap(), Opening::Opened);
+    assert_eq!(queue.open(id, Lane::Urgent, lease(ME), vec![opened(1)]).await.unwrap(), Opening::Opened);
     let attempt = ended(1, Outcome::Unavailable, None);
     let due = Clock::system().now() + Duration::from_millis(400);
     settle(&queue, &taken, vec![attempt.clone()], Next::Wait(due)).await;
     let again = take(&queue, Lane::Urgent).await;
     assert!(Clock::system().now() >= due, "not before its time");
     assert_eq!((again.message.id, again.attempts), (id, vec![attempt]));
-    assert_eq!(queue.open(id, lease(ME), vec![ended(1, Outcome::Unavailable, None), opened(2)]).await.unwrap(), Opening::Opened);
+    assert_eq!(
+        queue.open(id, Lane::Urgent, lease(ME), vec![ended(1, Outcome::Unavailable, None), opened(2)]).await.unwrap(),
+        Opening::Opened
+    );
 }
 
 pub async fn what_finds_no_room_again_and_again_is_not_kept_by_its_lease(queue: Queue) {
@@ -152,7 +155,7 @@ pub async fn a_cancelled_message_cannot_be_opened(queue: Queue) {
     let id = accept(&queue, message(Category::Otp)).await;
     let taken = take(&queue, Lane::Urgent).await;
     assert_eq!(queue.cancel(None, id, Clock::system().now()).await.unwrap(), Cancelling::Cancelled);
-    assert_eq!(queue.open(taken.message.id, lease(ME), vec![opened(1)]).await.unwrap(), Opening::Lost);
+    assert_eq!(queue.open(taken.message.id, taken.message.lane(), lease(ME), vec![opened(1)]).await.unwrap(), Opening::Lost);
     becomes(&queue, id, Status::Cancelled).await;
 }
 
