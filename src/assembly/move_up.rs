@@ -131,7 +131,7 @@ impl MessagesOnTheWay<'_> {
             self.target.accept(waiting).await?;
         }
         if !tried.is_empty() {
-            self.target.record(&tried).await?;
+            self.target.record_all(Arc::new(tried)).await?;
         }
         // What was held and let go comes as held.
         for record in records.iter().filter(|record| record.message.hold && status != Status::Held && record.attempts.is_empty()) {

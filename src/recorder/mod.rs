@@ -5,7 +5,7 @@
 //! until they are written, and are committed only then.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -35,8 +35,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How far it is behind is told as often when nothing comes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What is known of each message of a batch.
-type Entries = HashMap<MessageId, (NewMessage, Option<Settled>)>;
+/// What is known of a message of a batch.
+type Entry = (NewMessage, Option<Settled>);
 
 /// Consumes and writes until it is stopped.
 pub struct Recorder {
@@ -77,7 +77,7 @@ impl Recorder {
                 // What is there already is written before this ends.
                 drop(tokio::time::timeout(GATHER, stop.cancelled()).await);
             }
-            let records: Vec<Record> = (0..self.topics).flat_map(|topic| self.consumer.take(topic, BATCH)).collect();
+            let records: Arc<Vec<Record>> = Arc::new((0..self.topics).flat_map(|topic| self.consumer.take(topic, BATCH)).collect());
             last = records.len();
             self.metrics.recorder.lag.set(self.consumer.lag());
             if records.is_empty() {
@@ -98,11 +98,15 @@ impl Recorder {
     }
 
     /// Writes until the store has taken it. False when told to stop before.
-    async fn write(&self, records: &[Record], stop: &CancellationToken) -> bool {
-        let (messages, receipts) = self.fold(records);
-        // In the order of their ids: they are neighbours in the table, and two recorders never wait for each other in a circle.
-        let mut messages: Vec<_> = messages.into_values().collect();
-        messages.sort_unstable_by_key(|(new, _)| new.message.id);
+    async fn write(&self, records: &Arc<Vec<Record>>, stop: &CancellationToken) -> bool {
+        let (envelopes, records) = (self.envelopes.clone(), Arc::clone(records));
+        // Opening thousands takes a tenth of a second, and whatever stands behind this task would wait for it: a code, too.
+        let folded = tokio::task::spawn_blocking(move || fold(&envelopes, &records)).await;
+        let Ok((messages, receipts)) =
+            folded.inspect_err(|died| tracing::error!(error = died as &dyn std::error::Error, "records could not be read"))
+        else {
+            return false;
+        };
         loop {
             let Err(error) = self.try_write(&messages, &receipts).await else { return true };
             if !error.is_unavailable() {
@@ -119,10 +123,14 @@ impl Recorder {
         }
     }
 
-    async fn try_write(&self, messages: &[(NewMessage, Option<Settled>)], receipts: &[ReceiptFact]) -> Result<(), Error> {
+    async fn try_write(&self, messages: &Arc<Vec<Entry>>, receipts: &[ReceiptFact]) -> Result<(), Error> {
         if !messages.is_empty() {
-            self.store.record(messages).await?;
+            self.store.record_all(Arc::clone(messages)).await?;
         }
+        self.try_receipts(receipts).await
+    }
+
+    async fn try_receipts(&self, receipts: &[ReceiptFact]) -> Result<(), Error> {
         for receipt in receipts {
             let matched = self.store.receipt(receipt.clone()).await?;
             if let Some(told) = self.told.get() {
@@ -132,39 +140,40 @@ impl Recorder {
         Ok(())
     }
 
-    async fn one_by_one(&self, messages: &[(NewMessage, Option<Settled>)], receipts: &[ReceiptFact]) {
+    async fn one_by_one(&self, messages: &[Entry], receipts: &[ReceiptFact]) {
         for message in messages {
-            if let Err(error) = self.store.record(std::slice::from_ref(message)).await {
+            if let Err(error) = self.store.record(message).await {
                 tracing::error!(message = %message.0.message.id, error = &error as &dyn std::error::Error, "a fact cannot be recorded");
             }
         }
         for receipt in receipts {
-            if let Err(error) = self.try_write(&[], std::slice::from_ref(receipt)).await {
+            if let Err(error) = self.try_receipts(std::slice::from_ref(receipt)).await {
                 tracing::error!(provider = receipt.provider, error = &error as &dyn std::error::Error, "a receipt cannot be recorded");
             }
         }
     }
+}
 
-    /// One entry a message: the fact that came furthest.
-    fn fold(&self, records: &[Record]) -> (Entries, Vec<ReceiptFact>) {
-        let mut messages: HashMap<MessageId, (NewMessage, Option<Settled>)> = HashMap::new();
-        let mut receipts = Vec::new();
-        for record in records {
-            match self.envelopes.read(&record.value) {
-                Ok(Fact::Accepted(new)) => {
-                    messages.entry(new.message.id).or_insert((new, None));
-                }
-                Ok(Fact::Settled(settled)) => {
-                    let entry = messages.entry(settled.new.message.id).or_insert_with(|| (settled.new.clone(), None));
-                    if entry.1.as_ref().is_none_or(|known| known.came_as_far_as(&settled)) {
-                        entry.1 = Some(settled);
-                    }
-                }
-                Ok(Fact::Receipt(receipt)) => receipts.push(receipt),
-                // The worker that meets it puts it among the dead letters.
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a record cannot be read"),
+/// One entry a message, with the fact that came furthest, in the order of their ids: they are neighbours in the table, and two
+/// recorders never wait for each other in a circle.
+fn fold(envelopes: &Envelopes, records: &[Record]) -> (Arc<Vec<Entry>>, Vec<ReceiptFact>) {
+    let mut messages: BTreeMap<MessageId, Entry> = BTreeMap::new();
+    let mut receipts = Vec::new();
+    for record in records {
+        match envelopes.read(&record.value) {
+            Ok(Fact::Accepted(new)) => {
+                messages.entry(new.message.id).or_insert((new, None));
             }
+            Ok(Fact::Settled(settled)) => {
+                let entry = messages.entry(settled.new.message.id).or_insert_with(|| (settled.new.clone(), None));
+                if entry.1.as_ref().is_none_or(|known| known.came_as_far_as(&settled)) {
+                    entry.1 = Some(settled);
+                }
+            }
+            Ok(Fact::Receipt(receipt)) => receipts.push(receipt),
+            // The worker that meets it puts it among the dead letters.
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a record cannot be read"),
         }
-        (messages, receipts)
     }
+    (Arc::new(messages.into_values().collect()), receipts)
 }

@@ -293,7 +293,7 @@ impl Road {
         let [(_, Fact::Settled(settled))] = facts else { return Ok(()) };
         let new = settled.new.clone();
         // Boxed, as whatever is large and seldom: it would be a part of every message's future, and copied with it.
-        Box::pin(self.ask_store(self.parts.store.record(&[(new, Some(settled))]))).await
+        Box::pin(self.ask_store(self.parts.store.record(&(new, Some(settled))))).await
     }
 
     fn keep(&self, message: &Message) -> Duration {

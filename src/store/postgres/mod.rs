@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use tidings_core::{
     attempt::Attempt,
     id::{AppId, MessageId},
-    message::{Category, Lane, Message, Recipient, Status},
+    message::{Category, Lane, Message, Recipient},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -141,31 +141,20 @@ impl PostgresStore {
     }
 
     /// Folds what happened into the rows: `Fact::Accepted` and `Fact::Settled` of one message are one entry.
-    pub async fn record(&self, facts: &[(NewMessage, Option<Settled>)]) -> Result<(), Error> {
-        let folded = facts.iter().map(|(new, settled)| self.recorded(new, settled.as_ref())).collect::<Result<Vec<_>, Error>>()?;
-        run!(self.connections, |connection| record::fold(connection, &folded, &self.joined).await)
+    pub async fn record(&self, fact: &(NewMessage, Option<Settled>)) -> Result<(), Error> {
+        self.fold(&[record::Recorded::of(&self.codec, fact)?]).await
     }
 
-    fn recorded(&self, new: &NewMessage, settled: Option<&Settled>) -> Result<record::Recorded, Error> {
-        let mut row = self.codec.row(new)?;
-        // Whoever consumes the topic delivers it; should nobody, it is at least found when it expires.
-        if settled.is_none() && new.message.first_status() == Status::Accepted {
-            row.due_at = row.expires_at;
-        }
-        let settled = settled.map(|settled| {
-            let hash = settle::submitted(&settled.attempts).map(|(provider, id)| self.codec.provider_message_id(provider, id));
-            let settle_row = SettleRow {
-                id: new.message.id,
-                owner: 0,
-                attempts: settled.attempts.clone(),
-                attempts_json: None,
-                next: settled.next,
-                at: settled.at,
-                submitted_hash: hash,
-            };
-            (settle_row, settled.next, settled.at)
-        });
-        Ok(record::Recorded { row, settled })
+    /// The same for many. Sealing thousands is work for a thread that nobody else waits for.
+    pub async fn record_all(&self, facts: Arc<Vec<(NewMessage, Option<Settled>)>>) -> Result<(), Error> {
+        let codec = Arc::clone(&self.codec);
+        let recorded = move || facts.iter().map(|fact| record::Recorded::of(&codec, fact)).collect::<Result<Vec<_>, Error>>();
+        let recorded = tokio::task::spawn_blocking(recorded).await.map_err(|died| Error::Broken(died.into()))??;
+        self.fold(&recorded).await
+    }
+
+    async fn fold(&self, recorded: &[record::Recorded]) -> Result<(), Error> {
+        run!(self.connections, |connection| record::fold(connection, recorded, &self.joined).await)
     }
 
     /// Makes rows of messages that came from Kafka and leases those that nobody holds: their right is the row's from now on.

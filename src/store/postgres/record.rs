@@ -20,10 +20,13 @@ use super::{
     receipts,
     settle::{self, SettleRow},
 };
-use crate::store::{
-    Error, JoinedReceipts, Lease, Next, Settling, Taken,
-    codec::{Codec, NewRow, encode_attempts},
-    rows,
+use crate::{
+    queue::Settled,
+    store::{
+        Error, JoinedReceipts, Lease, NewMessage, Next, Settling, Taken,
+        codec::{Codec, NewRow, encode_attempts},
+        rows,
+    },
 };
 
 /// What to fold into a message's row.
@@ -32,6 +35,30 @@ pub struct Recorded {
     pub row: NewRow,
     /// How far it came, if it was taken already.
     pub settled: Option<(SettleRow, Next, Timestamp)>,
+}
+
+impl Recorded {
+    pub fn of(codec: &Codec, (new, settled): &(NewMessage, Option<Settled>)) -> Result<Self, Error> {
+        let mut row = codec.row(new)?;
+        // Whoever consumes the topic delivers it; should nobody, it is at least found when it expires.
+        if settled.is_none() && new.message.first_status() == Status::Accepted {
+            row.due_at = row.expires_at;
+        }
+        let settled = settled.as_ref().map(|settled| {
+            let hash = settle::submitted(&settled.attempts).map(|(provider, id)| codec.provider_message_id(provider, id));
+            let settle_row = SettleRow {
+                id: new.message.id,
+                owner: 0,
+                attempts: settled.attempts.clone(),
+                attempts_json: None,
+                next: settled.next,
+                at: settled.at,
+                submitted_hash: hash,
+            };
+            (settle_row, settled.next, settled.at)
+        });
+        Ok(Self { row, settled })
+    }
 }
 
 /// How far a message came.
