@@ -29,7 +29,6 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 
 struct Scripts {
     claim: Script,
-    look: Script,
     cancel: Script,
     reserve: Script,
     register: Script,
@@ -65,7 +64,6 @@ impl Redis {
         let keeper = tokio::spawn(keep_connected(client, Arc::clone(&connection), Arc::clone(&broken), tell, times.clone()));
         let scripts = Scripts {
             claim: Script::new(scripts::CLAIM),
-            look: Script::new(scripts::LOOK),
             cancel: Script::new(scripts::CANCEL),
             reserve: Script::new(scripts::RESERVE),
             register: Script::new(scripts::REGISTER),
@@ -154,20 +152,21 @@ fn nonsense() -> Away {
     Away(anyhow::anyhow!("an answer that no script of ours gives"))
 }
 
-fn read_claim(value: Value) -> Result<Option<Claim>, Away> {
-    let parts: Vec<Vec<u8>> = from_redis_value(value).map_err(|error| Away(error.into()))?;
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    let [owner, left, state, number, body] = <[Vec<u8>; 5]>::try_from(parts).map_err(|_| nonsense())?;
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| nonsense());
-    Ok(Some(Claim {
-        owner: text(owner)?.parse().map_err(|_| nonsense())?,
-        state: ClaimState::from_word(&text(state)?).ok_or_else(nonsense)?,
-        lease_left: Duration::from_millis(text(left)?.parse().map_err(|_| nonsense())?),
-        number: text(number)?.parse().map_err(|_| nonsense())?,
-        body,
-    }))
+/// What [`scripts::CLAIM`] wrote, as it is at `now` by the server's clock.
+fn read_claim(written: &[u8], now: i64) -> Option<Claim> {
+    let mut parts = written.splitn(5, |byte| *byte == b' ');
+    let mut word = || std::str::from_utf8(parts.next()?).ok();
+    let until: i64 = word()?.parse().ok()?;
+    let (owner, state, number) = (word()?.parse().ok()?, ClaimState::from_word(word()?)?, word()?.parse().ok()?);
+    let lease_left = Duration::from_millis(u64::try_from(until - now).unwrap_or(0));
+    Some(Claim { owner, state, lease_left, number, body: parts.next()?.to_vec() })
+}
+
+/// A claim without its lease's end, which is by the server's clock.
+fn claim_of(write: &ClaimWrite) -> Vec<u8> {
+    let mut claim = format!("{} {} {} ", write.owner, write.state.word(), write.number).into_bytes();
+    claim.extend_from_slice(&write.body);
+    claim
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -182,13 +181,26 @@ fn reserved(reservation: &Reservation) -> Vec<u8> {
 #[async_trait]
 impl Shared for Redis {
     async fn claims(&self, ids: &[MessageId]) -> Result<Vec<Option<Claim>>, Away> {
-        let invocations = ids.iter().map(|id| {
-            let mut invocation = self.scripts.look.prepare_invoke();
-            invocation.key(self.key("claim", id.uuid().simple()));
-            invocation
-        });
-        let answers = self.many(&self.scripts.look, invocations.collect()).await?;
-        answers.into_iter().map(read_claim).collect()
+        let mut pipeline = Pipeline::with_capacity(ids.len() + 1);
+        pipeline.cmd("TIME");
+        for id in ids {
+            pipeline.cmd("GET").arg(self.key("claim", id.uuid().simple()));
+        }
+        let answers: Vec<Value> =
+            self.ask(async |connection| if ids.is_empty() { Ok(Vec::new()) } else { pipeline.query_async(connection).await }).await?;
+        if answers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut answers = answers.into_iter();
+        let time: Option<(i64, i64)> = answers.next().and_then(|time| from_redis_value(time).ok());
+        let (seconds, micros) = time.ok_or_else(nonsense)?;
+        let now = seconds * 1_000 + micros / 1_000;
+        let claim = |answer| match answer {
+            Value::Nil => Ok(None),
+            Value::BulkString(written) => read_claim(&written, now).map(Some).ok_or_else(nonsense),
+            _ => Err(nonsense()),
+        };
+        answers.map(claim).collect()
     }
 
     async fn claim(&self, writes: &[ClaimWrite]) -> Result<Vec<ClaimAnswer>, Away> {
@@ -196,13 +208,7 @@ impl Shared for Redis {
         let invocations = writes.iter().map(|write| {
             let mut invocation = self.scripts.claim.prepare_invoke();
             invocation.key(self.key("claim", write.id.uuid().simple()));
-            invocation.arg(write.owner).arg(write.state.word()).arg(write.number);
-            invocation
-                .arg(millis(write.lease))
-                .arg(millis(write.keep))
-                .arg(write.body.as_slice())
-                .arg(deadline)
-                .arg(u8::from(write.unseen));
+            invocation.arg(claim_of(write)).arg(millis(write.lease)).arg(millis(write.keep)).arg(deadline).arg(u8::from(write.unseen));
             invocation
         });
         let answers = self.many(&self.scripts.claim, invocations.collect()).await?;

@@ -47,9 +47,11 @@ async fn claims(cluster: &Cluster) -> anyhow::Result<Option<String>> {
         let (next, keys): (u64, Vec<String>) =
             redis::cmd("SCAN").arg(cursor).arg("MATCH").arg("tidings:claim:*").arg("COUNT").arg(1_000).query_async(&mut redis).await?;
         for key in keys {
-            let (state, until): (String, i64) = redis.hmget(&key, &["state", "until"]).await?;
+            let claim: Vec<u8> = redis.get(&key).await?;
+            let claim = String::from_utf8_lossy(&claim);
+            let [until, _, state, ..] = claim.split(' ').collect::<Vec<_>>()[..] else { anyhow::bail!("{key} is no claim") };
             claims += 1;
-            held += usize::from(["open", "between"].contains(&state.as_str()) && until > now);
+            held += usize::from(["open", "between"].contains(&state) && until.parse::<i64>()? > now);
         }
         cursor = next;
         if cursor == 0 {
