@@ -21,7 +21,7 @@ use crate::{
         kafka::{Brokers, Producer, Topics, TopicsError},
     },
     receipts::Confirm,
-    recorder::Recorder,
+    recorder::{self, Recorder},
     seal::Keyring,
     shared::{InProcess, Redis, Shared, allowance::Allowances},
     store::{
@@ -255,6 +255,12 @@ impl Rung {
             Backing::Postgres { store, redis } => (store, redis.clone()),
             Backing::Kafka { store, redis, .. } => (store, Some(Arc::clone(redis))),
         };
+        if role.works() {
+            let by_kafka = matches!(self.backing, Backing::Kafka { .. });
+            let look = recorder::look_for_unended(Arc::clone(store), by_kafka, Arc::clone(metrics), clock);
+            let stop = stop.clone();
+            tasks.spawn(async move { stop.run_until_cancelled(look).await });
+        }
         let node = tidings_core::id::uuid_v7(clock.now(), clock.random());
         let members = match &self.backing {
             Backing::Kafka { road, .. } if role.works() => Some(road.members().context("kafka.brokers")?),

@@ -4,6 +4,8 @@
 //! So the store's speed never bounds accepting, and the store away is no special path, only lag: records stay in Kafka
 //! until they are written, and are committed only then.
 
+mod unended;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
@@ -24,6 +26,8 @@ use crate::{
     store::{Error, Messages, NewMessage, ReceiptFact, postgres::PostgresStore},
     telemetry::Metrics,
 };
+
+pub use self::unended::watch as look_for_unended;
 
 /// Facts of one topic in one transaction, at most.
 const BATCH: usize = 1_000;

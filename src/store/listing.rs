@@ -50,7 +50,8 @@ impl Filter {
     }
 }
 
-/// The statuses that operators look for and that few messages have: the same as in the index `messages_unusual`.
+/// The statuses that operators look for and that few messages have: the same as in SQLite's index
+/// `messages_unusual` and PostgreSQL's column `unusual`.
 pub const UNUSUAL: &str = "status IN (1, 6, 7, 8, 9, 10)";
 
 fn is_unusual(status: Status) -> bool {

@@ -1,6 +1,6 @@
 //! A migration is made by the new program while the old one still runs: whatever it does, the old one must not notice.
 //!
-//! So a migration only adds: tables, plain indexes, and columns that nobody has to fill. What it makes itself it may also change
+//! So a migration only adds: tables, plain indexes (one may take another's place), and columns that nobody has to fill. What it makes itself it may also change
 //! and fill. Everything else is refused here by its text, and one test lets a program run on while its schema grows.
 
 use std::{collections::HashSet, path::Path, time::Duration};
@@ -54,6 +54,9 @@ fn after(words: &[String], word: &str) -> String {
     rest.find(|word| !["IF", "NOT", "EXISTS", "ONLY"].contains(&word.as_str())).cloned().unwrap_or_default()
 }
 
+/// Among what a file has made: an index, which may take another's place.
+const AN_INDEX: &str = "an index";
+
 /// What a program that knows nothing of this statement would notice. `fresh`: tables that the same file has made.
 fn breaks(statement: &str, fresh: &mut HashSet<String>) -> Option<&'static str> {
     let words = words(statement);
@@ -72,8 +75,15 @@ fn breaks(statement: &str, fresh: &mut HashSet<String>) -> Option<&'static str> 
     if begins("CREATE TRIGGER") {
         return is_old("ON", fresh).then_some("does something to rows of a table that is in use");
     }
-    if begins("CREATE INDEX") || begins("CREATE FUNCTION") {
+    if begins("CREATE INDEX") {
+        fresh.insert(AN_INDEX.to_owned());
         return None;
+    }
+    if begins("CREATE FUNCTION") {
+        return None;
+    }
+    if begins("DROP INDEX") {
+        return (!fresh.contains(AN_INDEX)).then_some("takes an index away without another in its place");
     }
     if begins("INSERT INTO") {
         return is_old("INTO", fresh).then_some("writes into a table that is in use");
@@ -86,7 +96,12 @@ fn breaks(statement: &str, fresh: &mut HashSet<String>) -> Option<&'static str> 
 
 /// Of a table that is in use: columns may be added, and nobody has to fill them.
 fn alteration(statement: &str) -> Option<&'static str> {
-    for change in statement.split(',') {
+    let mut depth = 0;
+    let between_columns = |letter: char| {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        letter == ',' && depth == 0
+    };
+    for change in statement.split(between_columns) {
         let words = words(change);
         let has = |word: &str| words.iter().any(|it| it == word);
         let adds = words.iter().position(|word| word == "ADD");
@@ -143,6 +158,7 @@ fn what_would_break_the_program_before_is_found() {
         "ALTER TABLE messages RENAME TO letters;",
         "ALTER TABLE messages ADD COLUMN colour text NOT NULL;",
         "ALTER TABLE messages ADD COLUMN a text, ADD COLUMN b text NOT NULL;",
+        "ALTER TABLE messages ADD COLUMN a text GENERATED ALWAYS AS (left(b, 1)) STORED, ADD COLUMN b text NOT NULL;",
         "ALTER TABLE messages ADD COLUMN colour text UNIQUE;",
         "ALTER TABLE messages ADD CONSTRAINT some CHECK (owner > 0);",
         "ALTER TABLE messages ALTER COLUMN owner TYPE integer;",
@@ -163,6 +179,8 @@ fn what_would_break_the_program_before_is_found() {
     }
     for good in [
         "ALTER TABLE messages ADD COLUMN colour text;",
+        "ALTER TABLE messages ADD COLUMN a smallint GENERATED ALWAYS AS (CASE WHEN b IN (1, 2) THEN b END) STORED;",
+        "CREATE INDEX b ON messages (c); DROP INDEX a;",
         "ALTER TABLE messages ADD COLUMN weight integer NOT NULL DEFAULT 0, ADD COLUMN colour text;",
         "CREATE TABLE a (b text UNIQUE); CREATE UNIQUE INDEX c ON a (b); INSERT INTO a (b) VALUES ('x; y'); ALTER TABLE a DROP COLUMN b;",
         "CREATE TABLE a (b text);\nCREATE TRIGGER t BEFORE UPDATE ON a BEGIN SELECT RAISE(ABORT, 'no'); SELECT 1; END;",

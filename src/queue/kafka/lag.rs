@@ -29,6 +29,40 @@ impl Position {
     }
 }
 
+/// How much of its topics a group has before it, asked again and again over one connection.
+pub struct Behind {
+    asks: BaseConsumer,
+    topics: Vec<String>,
+}
+
+impl Behind {
+    pub fn new(brokers: &str, group: &str, topics: Vec<String>) -> KafkaResult<Self> {
+        Ok(Self { asks: asks(brokers, group)?, topics })
+    }
+
+    /// Of each topic, the records published since a time (in milliseconds) that the group has not committed; blocks.
+    pub fn of_those_since(&self, published: i64) -> KafkaResult<Vec<u64>> {
+        let mut positions = ends(&self.asks, &self.topics)?;
+        look(&self.asks, &mut positions)?;
+        positions.retain(|position| position.lag() > 0);
+        let mut asked = TopicPartitionList::new();
+        for position in &positions {
+            asked.add_partition_offset(&position.topic, position.partition, Offset::Offset(published))?;
+        }
+        let firsts = if positions.is_empty() { asked } else { self.asks.offsets_for_times(asked, TIMEOUT)? };
+        let behind = |position: &Position| {
+            let first = match firsts.find_partition(&position.topic, position.partition).map(|element| element.offset()) {
+                Some(Offset::Offset(first)) => first,
+                // All that it holds is older.
+                _ => position.end,
+            };
+            u64::try_from(position.end - first.max(position.committed)).unwrap_or(0)
+        };
+        let of = |topic: &String| positions.iter().filter(|position| position.topic == *topic).map(behind).sum();
+        Ok(self.topics.iter().map(of).collect())
+    }
+}
+
 fn asks(brokers: &str, group: &str) -> KafkaResult<BaseConsumer> {
     super::client(brokers).set("group.id", group).set("enable.auto.commit", "false").create()
 }

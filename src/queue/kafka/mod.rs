@@ -14,7 +14,7 @@ mod topics;
 pub use self::{
     consumer::{Consumer, Pace, Record, Token},
     dead::{DeadLetter, dead_letters},
-    lag::{Position, positions, wait_until_passed},
+    lag::{Behind, Position, positions, wait_until_passed},
     members::Members,
     producer::{Brokers, NotPublished, Producer, Publish},
     topics::{Topics, TopicsError},

@@ -7,6 +7,7 @@
 
 mod accept;
 mod beside;
+mod depth;
 mod hands;
 mod keys;
 mod put_off;
@@ -93,6 +94,7 @@ pub struct Road {
     consumer: OnceLock<Consumer>,
     wake: OnceLock<Intake>,
     keys: keys::Keys,
+    depth: depth::Depth,
     /// Claims that are written at the same time go to Redis together.
     claims: Group<ClaimWrite, ClaimAnswer>,
     /// The ends of messages that Redis was not there to be told: their claims still say that somebody has them.
@@ -120,6 +122,7 @@ impl Road {
             consumer: OnceLock::new(),
             wake: OnceLock::new(),
             keys: keys::Keys::default(),
+            depth: depth::Depth::default(),
             owed: Mutex::default(),
         })
     }
@@ -131,7 +134,7 @@ impl Road {
 
     /// Looks for what is away, so that nobody's send and nobody's code is spent on finding out.
     pub async fn watch(self: Arc<Self>) {
-        tokio::join!(keys::watch(&self), self.watch_kafka(), self.watch_brokers(), self.watch_store());
+        tokio::join!(keys::watch(&self), depth::watch(&self), self.watch_kafka(), self.watch_brokers(), self.watch_store());
     }
 
     async fn watch_brokers(self: &Arc<Self>) {
@@ -461,11 +464,12 @@ impl Messages for Road {
         self.ask_store(self.parts.store.count_accepted(app, since)).await
     }
 
-    /// What the store has, and how long the first has waited of what Kafka brought: a row of what only Kafka holds is not due.
+    /// What is due in the store, and what waits in Kafka: the row of a message that Kafka brings is not due, as long as it is young.
     async fn waiting(&self, now: Timestamp) -> Result<[Waiting; 3], Error> {
         let mut lanes = self.ask_store(self.parts.store.waiting(now)).await?;
         for (lane, waiting) in lanes.iter_mut().enumerate() {
             let published = self.consumer.get().and_then(|consumer| consumer.oldest(lane)).map(Timestamp::from_millis);
+            waiting.messages += self.depth.of(lane);
             waiting.oldest = waiting.oldest.max(published.map(|at| now.since(at)).unwrap_or_default());
         }
         Ok(lanes)

@@ -2,7 +2,8 @@
 //!
 //! Partitions are weeks, so a week that is old enough as a whole is dropped, which costs nothing a row. Rows are deleted one by
 //! one only where categories are kept for different times. Each call is one short transaction over at most [`STEP`] rows:
-//! several nodes may do the same at once, and what is locked is somebody else's work.
+//! several nodes may do the same at once, and what is locked is somebody else's work. A row without a due time may still be open:
+//! it waits in Kafka.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tidings_core::{
@@ -12,7 +13,7 @@ use tidings_core::{
 };
 use uuid::Uuid;
 
-use super::schema;
+use super::{record::open_statuses, schema, unended};
 use crate::store::{
     Erased, Error, Forgotten, IDEMPOTENCY_LASTS, SweepMark, UNKNOWN_RESOLVES,
     codec::{Codec, decode_attempts},
@@ -36,7 +37,8 @@ pub async fn step(
 ) -> Result<Forgotten, Error> {
     let mut transaction = connection.begin().await?;
     let rows = sqlx::query(
-        "SELECT id, category = $1 AND due_at IS NULL AND NOT in_flight AND accepted_at < $2 AND coalesce(send_at, 0) < $2 \
+        "SELECT id, category = $1 AND due_at IS NULL AND NOT in_flight AND ($6 >> status::int) & 1 = 0 \
+         AND accepted_at < $2 AND coalesce(send_at, 0) < $2 \
          FROM messages WHERE id > $3 AND id < $4 ORDER BY id LIMIT $5",
     )
     .bind(category.index() as i16)
@@ -44,6 +46,7 @@ pub async fn step(
     .bind(after.map_or(Uuid::nil(), |after| after.uuid()))
     .bind(uuid_v7(before, [0; 10]))
     .bind(STEP as i64)
+    .bind(open_statuses())
     .fetch_all(&mut *transaction)
     .await?;
     let mut ids: Vec<Uuid> = Vec::new();
@@ -62,9 +65,10 @@ pub async fn step(
 async fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<u64, Error> {
     let gone: Vec<Uuid> = sqlx::query_scalar(
         "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE id = ANY($1) AND due_at IS NULL AND NOT in_flight \
-         ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING id",
+         AND ($2 >> status::int) & 1 = 0 ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING id",
     )
     .bind(ids)
+    .bind(open_statuses())
     .fetch_all(&mut *connection)
     .await?;
     sqlx::query("DELETE FROM receipts WHERE message = ANY($1)").bind(&gone).execute(connection).await?;
@@ -75,6 +79,11 @@ async fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<u64, Erro
 pub async fn span(connection: &mut PgConnection, before: Timestamp) -> Result<bool, Error> {
     let Some(week) = schema::oldest_week(connection).await?.filter(|week| week.until <= before) else { return Ok(false) };
     let name = &week.name;
+    let (from, until) = (uuid_v7(week.from, [0; 10]), uuid_v7(week.until, [0; 10]));
+    // Before that an open row may have no due time.
+    if unended::mark(connection).await?.is_some_and(|mark| mark < until) {
+        return Ok(false);
+    }
     // By the indexes of what waits and of what was scheduled: neither walks the week.
     let unfinished = format!(
         "SELECT EXISTS (SELECT 1 FROM {name} WHERE category IN (0, 1, 2) AND due_at IS NOT NULL) \
@@ -83,7 +92,6 @@ pub async fn span(connection: &mut PgConnection, before: Timestamp) -> Result<bo
     if sqlx::query_scalar(AssertSqlSafe(unfinished)).bind(before.as_millis()).fetch_one(&mut *connection).await? {
         return Ok(false);
     }
-    let (from, until) = (uuid_v7(week.from, [0; 10]), uuid_v7(week.until, [0; 10]));
     let receipts = sqlx::query(
         "DELETE FROM receipts WHERE (message, provider, vendor_status) IN \
          (SELECT message, provider, vendor_status FROM receipts WHERE message >= $1 AND message < $2 ORDER BY message LIMIT $3)",
@@ -158,12 +166,13 @@ async fn unlink(connection: &mut PgConnection, hashes: &[i64], ids: &[Uuid]) -> 
 pub async fn erase(connection: &mut PgConnection, codec: &Codec, to: &Recipient, after: Uuid) -> Result<(Erased, Option<Uuid>), Error> {
     let mut transaction = connection.begin().await?;
     let rows = sqlx::query(
-        "SELECT id, due_at IS NULL AND NOT in_flight, body, attempts, idempotency_key FROM messages \
+        "SELECT id, due_at IS NULL AND NOT in_flight AND ($4 >> status::int) & 1 = 0, body, attempts, idempotency_key FROM messages \
          WHERE to_hash = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE",
     )
     .bind(codec.recipient(to))
     .bind(after)
     .bind(STEP as i64)
+    .bind(open_statuses())
     .fetch_all(&mut *transaction)
     .await?;
     let mut erased = Erased::default();

@@ -18,6 +18,7 @@ mod record;
 mod schema;
 mod settle;
 mod steer;
+mod unended;
 mod waiting;
 mod wake;
 
@@ -37,6 +38,7 @@ pub use self::{
     connection::{Connections, create_database},
     control::PostgresControl,
     schema::SchemaError,
+    unended::{LOOKED_AT_AFTER, Looked},
 };
 use super::{
     Accepting, Cancelling, Erased, Error, Filter, Forgotten, Group, Idempotency, Joined, JoinedReceipts, Lease, LeaseOwner, Messages,
@@ -142,19 +144,25 @@ impl PostgresStore {
 
     /// Folds what happened into the rows: `Fact::Accepted` and `Fact::Settled` of one message are one entry.
     pub async fn record(&self, fact: &(NewMessage, Option<Settled>)) -> Result<(), Error> {
-        self.fold(&[record::Recorded::of(&self.codec, fact)?]).await
+        self.fold(&[record::Recorded::of(&self.codec, fact, self.clock.now())?]).await
     }
 
     /// The same for many. Sealing thousands is work for a thread that nobody else waits for.
     pub async fn record_all(&self, facts: Arc<Vec<(NewMessage, Option<Settled>)>>) -> Result<(), Error> {
-        let codec = Arc::clone(&self.codec);
-        let recorded = move || facts.iter().map(|fact| record::Recorded::of(&codec, fact)).collect::<Result<Vec<_>, Error>>();
+        let (codec, now) = (Arc::clone(&self.codec), self.clock.now());
+        let recorded = move || facts.iter().map(|fact| record::Recorded::of(&codec, fact, now)).collect::<Result<Vec<_>, Error>>();
         let recorded = tokio::task::spawn_blocking(recorded).await.map_err(|died| Error::Broken(died.into()))??;
         self.fold(&recorded).await
     }
 
     async fn fold(&self, recorded: &[record::Recorded]) -> Result<(), Error> {
         run!(self.connections, |connection| record::fold(connection, recorded, &self.joined).await)
+    }
+
+    /// Looks at some of the rows that were accepted [`LOOKED_AT_AFTER`] before `now`: those that nobody ended are due when they expire.
+    /// Where nobody ever looked it does nothing unless it may begin.
+    pub async fn look_for_unended(&self, now: Timestamp, begins: bool) -> Result<Looked, Error> {
+        run!(self.connections, |connection| unended::step(connection, now, begins).await)
     }
 
     /// Makes rows of messages that came from Kafka and leases those that nobody holds: their right is the row's from now on.

@@ -13,7 +13,7 @@ use crate::{
     store::{
         Error, Filter, Page, Record,
         codec::{self, Codec},
-        listing::{PATIENCE, STEP, UNUSUAL, Way},
+        listing::{PATIENCE, STEP, Way},
         rows,
     },
 };
@@ -97,7 +97,7 @@ fn push_way(query: &mut QueryBuilder<sqlx::Postgres>, codec: &Codec, filter: &Fi
     match filter.way() {
         Way::Recipient(to) => query.push("to_hash = ").push_bind(codec.recipient(to)),
         Way::Reference(reference) => query.push("reference_hash = ").push_bind(codec.reference(reference)),
-        Way::Unusual(status) => query.push(UNUSUAL).push(" AND status = ").push_bind(number(status)),
+        Way::Unusual(status) => query.push("unusual = ").push_bind(number(status)),
         Way::App(app) => query.push("app = ").push_bind(app.uuid()),
         Way::All => return,
     };

@@ -2,6 +2,7 @@
 //!
 //! Facts may come twice and in any order. A row that is not there is made as the fact says; one that is there moves forward
 //! by the transition table, and only a fact that came as far as the row or further may change attempts and due time.
+//! An ordinary message is inserted without a due time and closed without one: its end changes no indexed column.
 
 use std::collections::HashMap;
 
@@ -19,6 +20,7 @@ use super::{
     read::number,
     receipts,
     settle::{self, SettleRow},
+    unended,
 };
 use crate::{
     queue::Settled,
@@ -33,17 +35,20 @@ use crate::{
 #[derive(Clone)]
 pub struct Recorded {
     pub row: NewRow,
+    /// When somebody has to look at the row, if it is made as it was accepted.
+    pub due_at: Option<Timestamp>,
     /// How far it came, if it was taken already.
     pub settled: Option<(SettleRow, Next, Timestamp)>,
 }
 
 impl Recorded {
-    pub fn of(codec: &Codec, (new, settled): &(NewMessage, Option<Settled>)) -> Result<Self, Error> {
-        let mut row = codec.row(new)?;
-        // Whoever consumes the topic delivers it; should nobody, it is at least found when it expires.
-        if settled.is_none() && new.message.first_status() == Status::Accepted {
-            row.due_at = row.expires_at;
-        }
+    pub fn of(codec: &Codec, (new, settled): &(NewMessage, Option<Settled>), now: Timestamp) -> Result<Self, Error> {
+        let row = codec.row(new)?;
+        // Whoever consumes the topic delivers it. Should nobody, it is found when it expires: see `unended`.
+        let due_at = match new.message.first_status() {
+            Status::Accepted => (!unended::is_young(row.id, now)).then_some(row.expires_at),
+            _ => Some(row.due_at),
+        };
         let settled = settled.as_ref().map(|settled| {
             let hash = settle::submitted(&settled.attempts).map(|(provider, id)| codec.provider_message_id(provider, id));
             let settle_row = SettleRow {
@@ -57,7 +62,7 @@ impl Recorded {
             };
             (settle_row, settled.next, settled.at)
         });
-        Ok(Self { row, settled })
+        Ok(Self { row, due_at, settled })
     }
 }
 
@@ -77,7 +82,8 @@ const FOLD: &str = "UPDATE messages AS m SET attempts = f.attempts, provider = f
     FROM UNNEST($1::uuid[], $2::bytea[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::integer[], $10::bigint[]) \
     AS f (id, attempts, kind, status, mask, due_at, provider, progress, at) WHERE m.id = f.id AND f.progress >= m.progress";
 
-fn open_statuses() -> i64 {
+/// The statuses that are not closed, as a mask.
+pub(super) fn open_statuses() -> i64 {
     Status::ALL.iter().filter(|status| status.is_open()).fold(0, |mask, status| mask | 1 << status.index())
 }
 
@@ -87,8 +93,10 @@ pub async fn fold(connection: &mut PgConnection, facts: &[Recorded], joined: &Jo
     let rows: Vec<&NewRow> = facts.iter().map(|fact| &fact.row).collect();
     accept::remember_keys(&mut transaction, &rows).await?;
     let folded = facts.iter().map(Folded::of).collect::<Result<Vec<_>, Error>>()?;
-    let come =
-        facts.iter().zip(&folded).map(|(fact, folded)| (&fact.row, folded.as_ref().map_or_else(|| Come::just_in(&fact.row), Folded::come)));
+    let come = facts.iter().zip(&folded).map(|(fact, folded)| {
+        let just_in = || Come { due_at: fact.due_at, ..Come::just_in(&fact.row) };
+        (&fact.row, folded.as_ref().map_or_else(just_in, Folded::come))
+    });
     let inserted = accept::insert_new(&mut transaction, &come.collect::<Vec<_>>()).await?;
     let there: Vec<Folded<'_>> = folded.into_iter().flatten().filter(|fact| !inserted.contains(&fact.row.id)).collect();
     move_forward(&mut transaction, &there).await?;
@@ -189,7 +197,7 @@ pub async fn adopt(connection: &mut PgConnection, codec: &Codec, rows: &[NewRow]
     let come: Vec<_> = rows.iter().map(|row| (row, Come::just_in(row))).collect();
     accept::insert_new(&mut transaction, &come).await?;
     let taken = sqlx::query(
-        "UPDATE messages SET owner = $1, due_at = $2 WHERE id = ANY($3) AND (owner IS NULL OR owner = $1) AND due_at IS NOT NULL AND ($4 >> status::int) & 1 = 1 \
+        "UPDATE messages SET owner = $1, due_at = $2 WHERE id = ANY($3) AND (owner IS NULL OR owner = $1) AND ($4 >> status::int) & 1 = 1 \
          RETURNING id, status, attempts, body",
     )
     .bind(lease.owner)
@@ -218,3 +226,6 @@ pub async fn keys_since(connection: &mut PgConnection, since: Timestamp, most: i
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

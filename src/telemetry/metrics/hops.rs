@@ -237,6 +237,8 @@ pub struct Recorder {
     seconds: Histogram,
     /// Records that are published and not yet in the store.
     pub lag: IntGauge,
+    /// Messages that nobody had ended some minutes after they were accepted.
+    pub unended: IntCounter,
 }
 
 impl Recorder {
@@ -245,6 +247,8 @@ impl Recorder {
             rows: names.histogram("tidings_recorder_batch_records", "Records that one batch of the recorder carried.", ROWS),
             seconds: names.histogram("tidings_recorder_batch_seconds", "Time of one batch of the recorder.", STEP_SECONDS),
             lag: names.gauge("tidings_recorder_lag_records", "Records that are published and not yet in the store."),
+            unended: names
+                .counter("tidings_recorder_unended_total", "Messages by Kafka that nobody had ended ten minutes after they were accepted."),
         }
     }
 

@@ -117,13 +117,14 @@ async fn a_message_that_waits_for_room_goes_on_without_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_age_of_what_waits_in_kafka_is_told() {
+async fn the_number_and_the_age_of_what_waits_in_kafka_are_told() {
     let Some(on_kafka) = on_kafka_unrecorded().await else { return };
     accepted_by_kafka(&on_kafka, |_| new(message(Category::Transactional))).await;
     let much_later = Duration::from_secs(3_600);
     eventually(async || {
         let waiting = on_kafka.road.waiting(Clock::system().now() + much_later).await.unwrap();
-        waiting[Lane::Normal.index()].oldest >= much_later && waiting[Lane::Bulk.index()].oldest.is_zero()
+        let [normal, bulk] = [Lane::Normal, Lane::Bulk].map(|lane| waiting[lane.index()]);
+        (normal.oldest >= much_later, normal.messages, bulk.oldest.is_zero(), bulk.messages) == (true, 1, true, 0)
     })
     .await;
 }

@@ -21,11 +21,11 @@ pub async fn leftovers(cluster: &Cluster, accepted: usize) -> Vec<String> {
     leftovers
 }
 
-/// Every accepted message has a row, and none of them is due, leased or has a call out.
+/// Every accepted message has a row, and none of them is open, leased or has a call out.
 async fn rows(cluster: &Cluster, accepted: usize) -> anyhow::Result<Option<String>> {
     let mut connection = PgConnection::connect(&cluster.database()).await?;
     let counts: (i64, i64, i64, i64) = sqlx::query_as(
-        "SELECT count(*), count(*) FILTER (WHERE due_at IS NOT NULL), count(*) FILTER (WHERE due_at IS NOT NULL AND owner IS NOT NULL), \
+        "SELECT count(*), count(*) FILTER (WHERE due_at IS NOT NULL OR status IN (0, 1, 2, 3)), count(*) FILTER (WHERE due_at IS NOT NULL AND owner IS NOT NULL), \
          count(*) FILTER (WHERE in_flight) FROM messages",
     )
     .fetch_one(&mut connection)

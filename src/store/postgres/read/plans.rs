@@ -7,7 +7,7 @@ use crate::{
     seal::{Keyring, LookupKey},
     store::{
         listing::tests::every_filter,
-        postgres::{Connections, PostgresStore, create_database, queue, waiting},
+        postgres::{Connections, PostgresStore, create_database, queue, unended, waiting},
     },
 };
 
@@ -53,7 +53,7 @@ async fn no_listing_reads_or_sorts_the_whole_table() {
         let index = match filter.way() {
             Way::Recipient(_) => "(to_hash = ",
             Way::Reference(_) => "(reference_hash = ",
-            Way::Unusual(_) => "(status = ",
+            Way::Unusual(_) => "(unusual = ",
             Way::App(_) => "(app = ",
             Way::All => "(id < ",
         };
@@ -73,7 +73,7 @@ async fn what_is_counted_or_due_is_found_by_an_index() {
     let Some(connections) = database().await else { return };
     let mut held = connections.acquire().await.unwrap();
     let connection = held.connection().unwrap();
-    for sql in [GET, RECEIPTS, COUNT, waiting::FEW, waiting::ALL, queue::TAKE, queue::NEXT_DUE] {
+    for sql in [GET, RECEIPTS, COUNT, waiting::FEW, waiting::ALL, queue::TAKE, queue::NEXT_DUE, unended::END, unended::LOOK] {
         let plan = plan(connection, sql).await;
         // Receipts of one message are sorted: they are a few.
         assert!(sql == RECEIPTS || !reads_or_sorts_all(&plan), "{sql}\n{plan}");

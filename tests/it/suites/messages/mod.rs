@@ -6,6 +6,7 @@
 mod cases;
 mod forgetting;
 pub mod samples;
+mod unended;
 mod weeks;
 
 use std::sync::Arc;
